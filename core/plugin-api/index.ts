@@ -1,0 +1,54 @@
+/**
+ * All that a capability or a plugin may import: the one public surface. Built-in capabilities use it and
+ * nothing else. Plugins import it as `banger/plugin-api`.
+ */
+export { z } from 'zod';
+export { BangerError, messageOf, toBangerError } from '../errors.ts';
+export type { ErrorCode } from '../errors.ts';
+export { defineAction, defineCapability, provide, serviceRef } from '../capability.ts';
+export type {
+  Action,
+  Capability,
+  CapabilityEnv,
+  CapabilitySpec,
+  Description,
+  DoctorCheck,
+  Handlers,
+  ProvisionStep,
+  ServiceRef,
+  Teardown,
+} from '../capability.ts';
+export type { Claim, Claims, Found, IdentityCodec, NewClaim, Reconciled, Scope } from '../claim.ts';
+export type {
+  DetachedProcess,
+  Executor,
+  ProcessIdentity,
+  RunOptions,
+  RunResult,
+} from '../host/executor.ts';
+export type { Host, Instance } from '../host/host.ts';
+export type { Logger } from '../log/logger.ts';
+export type {
+  OperationContext,
+  Progress,
+  StartOperation,
+  VmOperation,
+} from '../operation/context.ts';
+export type { VmRecord } from '../vm/record.ts';
+export type { VmmDriver, VmmExit, VmmHandle, VmmProbe } from '../vmm/driver.ts';
+export type {
+  DiskFormat,
+  Drive,
+  GuestSeed,
+  ImageSpec,
+  KernelSpec,
+  MachineSpec,
+  Nic,
+  SeedFile,
+} from '../vmm/machine-spec.ts';
+export { newToken } from '../token.ts';
+export { isProcessAlive, processIdentity } from '../host/process-identity.ts';
+export { formatSize, parseSize } from '../size.ts';
+export * from './services/addresses.ts';
+export * from './services/guest.ts';
+export * from './services/kernels.ts';

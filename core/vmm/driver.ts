@@ -1,0 +1,45 @@
+import type { Claims } from '../claim.ts';
+import type { StartOperation, VmOperation } from '../operation/context.ts';
+import type { DiskFormat } from './machine-spec.ts';
+import type { ProcessIdentity } from '../host/executor.ts';
+
+/**
+ * The driver contract. Order of calls, each awaited before the next:
+ * 1. probe      any number of times, changes nothing
+ * 2. boot       once per run, within the run's claims; or attach, after a restart of the daemon
+ * 3. shutdown   any number of times, may race with `exited`
+ * The claim that boot acquires is the hard kill: its cleanup ends the process.
+ */
+export interface VmmDriver<I = unknown, O = unknown> {
+  readonly id: string;
+  readonly diskFormats: readonly DiskFormat[];
+  probe(): Promise<VmmProbe>;
+  boot(operation: StartOperation, claims: Claims<I, O>): Promise<VmmHandle>;
+  /** The running VMM of that VM, or undefined when it is gone. */
+  attach(operation: VmOperation, claims: Claims<I, O>): Promise<VmmHandle | undefined>;
+}
+
+export interface VmmProbe {
+  readonly usable: boolean;
+  /** Higher is tried first by `vmm = "auto"`. */
+  readonly preference: number;
+  readonly detail: string;
+  readonly remedy?: string;
+}
+
+export interface VmmExit {
+  /** What is known of why: an exit code, a signal, or that it was found gone. */
+  readonly detail: string;
+}
+
+export interface VmmHandle {
+  readonly process: ProcessIdentity;
+  /** Paths of the sockets that reach the guest's agent, one session each. */
+  readonly agentSockets: readonly string[];
+  /** Console and VMM logs, for `vm logs` and errors. */
+  readonly logs: Readonly<Record<string, string>>;
+  /** Settles once the process is gone, whoever its parent is. Never rejects. */
+  readonly exited: Promise<VmmExit>;
+  /** The driver's own gentle means. Returns when they are through; the caller then unwinds. */
+  shutdown(signal: AbortSignal): Promise<void>;
+}

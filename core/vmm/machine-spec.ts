@@ -1,0 +1,75 @@
+export type DiskFormat = 'raw' | 'qcow2';
+
+export interface Drive {
+  /** `root`, `work`, …: letters, digits and `_` (Firecracker's rule). The guest sees it as serial. */
+  readonly id: string;
+  readonly path: string;
+  readonly format: DiskFormat;
+  readonly readOnly: boolean;
+  /** False where a flush of the guest need not reach the host's disk. */
+  readonly durable: boolean;
+}
+
+export interface Nic {
+  readonly id: string;
+  /** Name of a tap that the daemon's user may open. */
+  readonly tap: string;
+  readonly mac: string;
+}
+
+/** A file for the guest, written by its init before anything else runs; owner 0:0. */
+export interface SeedFile {
+  /** `file` replaces; `line` appends its lines where they are absent. */
+  readonly kind: 'file' | 'line';
+  /** Absolute in the guest, no newline. */
+  readonly path: string;
+  readonly mode: number;
+  readonly content: string;
+}
+
+export interface GuestSeed {
+  hostname: string;
+  /** IPv4 with prefix length, `10.1.2.3/24`. */
+  address?: string;
+  gateway?: string;
+  readonly dns: string[];
+  readonly files: SeedFile[];
+}
+
+export interface KernelSpec {
+  /** Content id. */
+  readonly id: string;
+  readonly release: string;
+  /** ELF vmlinux. */
+  readonly path: string;
+}
+
+export interface ImageSpec {
+  /** Content id. */
+  readonly id: string;
+  readonly name: string;
+  /** Claim id of the stored image, for `uses`. */
+  readonly claimId: string;
+  /** Raw ext4 file, never written to. */
+  readonly rootPath: string;
+  /** Raw ext4 file that a VM's work disk starts as. */
+  readonly workSeedPath: string;
+  readonly init: 'lean' | 'systemd';
+}
+
+/** The blackboard of one start. */
+export interface MachineSpec {
+  readonly vcpus: number;
+  readonly memoryMib: number;
+  image?: ImageSpec;
+  kernel?: KernelSpec;
+  /** Path of the initrd, seed included. */
+  initrd?: string;
+  /** Kernel parameters that capabilities add; the driver adds its own. */
+  readonly bootArgs: string[];
+  readonly drives: Drive[];
+  readonly nics: Nic[];
+  readonly seed: GuestSeed;
+  /** Formats that the chosen driver takes, the preferred first. */
+  readonly diskFormats: readonly DiskFormat[];
+}
