@@ -1,0 +1,176 @@
+import { z } from 'zod';
+import { catalogue, type ErrorCode } from '../../errors.ts';
+import { isVmName, vmNameRule } from '../../vm/name.ts';
+
+/** What goes over the socket. Field names are stable: `--json` prints these objects as they are. */
+
+export const vmName = z.string().refine(isVmName, { error: `a VM's name is ${vmNameRule}` });
+
+const errorCodes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
+
+export const errorBody = z.object({
+  code: z.enum(errorCodes),
+  message: z.string(),
+  remedy: z.string(),
+  operationId: z.string().optional(),
+  logPath: z.string().optional(),
+});
+
+export const vmState = z.enum(['stopped', 'starting', 'running', 'stopping', 'deleting']);
+
+export const condition = z.object({
+  /** `degraded`, `unprovisioned`, … */
+  kind: z.string(),
+  detail: z.string(),
+});
+
+export const vmSummary = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: vmState,
+  image: z.string(),
+  vcpus: z.number(),
+  memoryMib: z.number(),
+  diskBytes: z.number(),
+  ip: z.string().nullable(),
+  vmm: z.string().nullable(),
+  /** The VMM's own process. */
+  pid: z.number().nullable(),
+  createdAt: z.string(),
+  ephemeral: z.boolean(),
+  conditions: z.array(condition),
+});
+
+export const vmDetails = vmSummary.extend({
+  startedAt: z.string().nullable(),
+  lastError: errorBody.nullable(),
+  /** The operation that works on this VM now. */
+  operationId: z.string().nullable(),
+  /** By capability id: what it knows of this VM. */
+  capabilities: z.record(z.string(), z.record(z.string(), z.json())),
+  /** By name (`console`, `vmm`): files on the host. */
+  logs: z.record(z.string(), z.string()),
+});
+
+/** All optional: what is absent comes from the daemon's `[defaults]`. */
+export const createVm = z.strictObject({
+  /** Empty or absent: a generated one. */
+  name: z.union([z.literal(''), vmName]).optional(),
+  image: z.string().min(1).optional(),
+  vcpus: z.int().min(1).optional(),
+  memoryMib: z.int().min(1).optional(),
+  diskBytes: z.int().min(1).optional(),
+  ephemeral: z.boolean().default(false),
+  /** False: only the record. */
+  start: z.boolean().default(true),
+});
+
+export const deleteVm = z.strictObject({ force: z.boolean().default(false) });
+
+export const operationState = z.enum(['running', 'done', 'failed', 'cancelled']);
+
+export const operation = z.object({
+  id: z.string(),
+  /** `start`, `stop`, `delete`, `image build`, … */
+  kind: z.string(),
+  vmId: z.string().nullable(),
+  vmName: z.string().nullable(),
+  state: operationState,
+  startedAt: z.string(),
+  endedAt: z.string().nullable(),
+  error: errorBody.nullable(),
+  /** An action's output. */
+  result: z.json().nullable(),
+});
+
+/** One line of an operation's story. `seq` is the SSE id; Last-Event-ID goes on from there. */
+export const operationEvent = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('stage'),
+    seq: z.int(),
+    at: z.string(),
+    stage: z.string(),
+    status: z.enum(['started', 'done', 'failed']),
+    durationMs: z.number().optional(),
+  }),
+  z.object({
+    type: z.literal('progress'),
+    seq: z.int(),
+    at: z.string(),
+    stage: z.string().nullable(),
+    text: z.string(),
+    fraction: z.number().optional(),
+  }),
+  z.object({ type: z.literal('notice'), seq: z.int(), at: z.string(), text: z.string() }),
+  z.object({ type: z.literal('end'), seq: z.int(), at: z.string(), operation }),
+]);
+
+/** The answer 202 to whatever goes on in the background. */
+export const accepted = z.object({
+  operation,
+  /** Absent for actions. */
+  vm: vmSummary.optional(),
+});
+
+export const daemonStatus = z.object({
+  pid: z.number(),
+  version: z.string(),
+  buildId: z.string(),
+  socket: z.string(),
+  uptimeSeconds: z.number(),
+  /** Number of VMs on record, and of those that run. */
+  vms: z.number(),
+  vmsRunning: z.number(),
+  instance: z.string(),
+  configPath: z.string(),
+  /** False where no config file is there. */
+  configFound: z.boolean(),
+  stateDirectory: z.string(),
+  logPath: z.string(),
+  /** Of the daemon, bytes. */
+  rssBytes: z.number(),
+  recovery: z.object({ state: z.enum(['running', 'done']), pending: z.array(z.string()) }),
+  capabilities: z.array(
+    z.object({
+      id: z.string(),
+      summary: z.string(),
+      origin: z.string(),
+      enabled: z.boolean(),
+      error: z.string().nullable(),
+    }),
+  ),
+  /** Operations under way. */
+  operations: z.array(operation),
+});
+
+export const stopDaemon = z.strictObject({
+  /** True: to be replaced at once, so idle host objects may stay. */
+  replace: z.boolean().default(false),
+});
+
+export const doctorCheck = z.object({
+  capability: z.string(),
+  id: z.string(),
+  title: z.string(),
+  status: z.enum(['ok', 'warning', 'error']),
+  detail: z.string(),
+  remedy: z.string().optional(),
+});
+
+export const doctorReport = z.object({ ok: z.boolean(), checks: z.array(doctorCheck) });
+
+export const actionInfo = z.object({
+  capability: z.string(),
+  action: z.string(),
+  summary: z.string(),
+  mode: z.enum(['call', 'operation']),
+});
+
+/** The body of an exec request; it is upgraded to the frames of exec-frames.ts. */
+export const execRequest = z.strictObject({
+  argv: z.array(z.string()).min(1),
+  env: z.record(z.string(), z.string()).default({}),
+  cwd: z.string().optional(),
+  pty: z.object({ rows: z.int().min(1), columns: z.int().min(1) }).optional(),
+  stdin: z.boolean().default(true),
+});
