@@ -51,4 +51,6 @@ export { isProcessAlive, processIdentity } from '../host/process-identity.ts';
 export { formatSize, parseSize } from '../size.ts';
 export * from './services/addresses.ts';
 export * from './services/guest.ts';
+export * from './services/images.ts';
 export * from './services/kernels.ts';
+export * from './services/vms.ts';

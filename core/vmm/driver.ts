@@ -30,6 +30,8 @@ export interface VmmProbe {
 export interface VmmExit {
   /** What is known of why: an exit code, a signal, or that it was found gone. */
   readonly detail: string;
+  /** The guest ended itself in good order. */
+  readonly clean: boolean;
 }
 
 export interface VmmHandle {

@@ -63,6 +63,8 @@ export interface MachineSpec {
   readonly memoryMib: number;
   image?: ImageSpec;
   kernel?: KernelSpec;
+  /** Changes when the root disk is made anew: what provisioning did `once` is then done again. */
+  rootGeneration?: string;
   /** Path of the initrd, seed included. */
   initrd?: string;
   /** Kernel parameters that capabilities add; the driver adds its own. */

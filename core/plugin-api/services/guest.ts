@@ -39,6 +39,8 @@ export interface Guest {
   exec(options: ExecOptions, signal: AbortSignal): Promise<ExecSession>;
   put(path: string, content: Uint8Array, mode: number, signal: AbortSignal): Promise<void>;
   get(path: string, signal: AbortSignal): Promise<Buffer>;
+  /** Asks for a clean shutdown; returns when the guest has begun it. */
+  shutdown(signal: AbortSignal): Promise<void>;
 }
 
 export interface Guests {

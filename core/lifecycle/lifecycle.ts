@@ -1,0 +1,300 @@
+import { totalmem } from 'node:os';
+import { v7 as uuidv7 } from 'uuid';
+import type { CreateVm, Operation } from '../api/contract/types.ts';
+import { BangerError, toBangerError } from '../errors.ts';
+import type { RunningOperation } from '../operation/operations.ts';
+import { ImagesRef } from '../plugin-api/services/images.ts';
+import { within } from '../registry.ts';
+import { isVmName, vmNameRule } from '../vm/name.ts';
+import { generateName } from '../vm/names.ts';
+import type { Vm } from '../vm/repository.ts';
+import type { VmmExit, VmmHandle } from '../vmm/driver.ts';
+import type { LifecycleDeps } from './deps.ts';
+import { Leases } from './leases.ts';
+import { startVm, type StartOutcome } from './start.ts';
+import { stopVm } from './stop.ts';
+import { describeFailures, unwindRun, unwindVm } from './unwind.ts';
+
+interface Active {
+  readonly operation: Operation;
+  readonly settled: Promise<void>;
+  /** Aborted: a stop that has to hurry (kill). */
+  readonly hurry: AbortController;
+}
+
+/** Kinds of operations that stop, kill and delete cancel rather than wait for. */
+const cancellable: ReadonlySet<string> = new Set(['create', 'start', 'restart']);
+
+/** What is done to VMs. One operation a VM at a time. */
+export class Lifecycle {
+  readonly #deps: LifecycleDeps;
+  readonly #active = new Map<string, Active>();
+  readonly leases: Leases;
+  #closing = false;
+
+  constructor(deps: LifecycleDeps) {
+    this.#deps = deps;
+    this.leases = new Leases((vmId) => {
+      this.#leaseLost(vmId);
+    });
+  }
+
+  activeOperation(vmId: string): Operation | undefined {
+    return this.#active.get(vmId)?.operation;
+  }
+
+  #begin(
+    vm: Vm,
+    kind: string,
+    work: (operation: RunningOperation, hurry: AbortSignal) => Promise<void>,
+  ): Operation {
+    if (this.#closing) throw new BangerError('INTERRUPTED', 'the daemon is stopping');
+    const busy = this.#active.get(vm.id);
+    if (busy !== undefined) {
+      throw new BangerError('VM_BUSY', `VM '${vm.name}' is busy: ${busy.operation.kind}`, {
+        operationId: busy.operation.id,
+      });
+    }
+    const hurry = new AbortController();
+    const { operation, settled } = this.#deps.operations.begin({ kind, vm }, async (running) => {
+      try {
+        await work(running, hurry.signal);
+      } finally {
+        // Before the operation's end is told: whoever hears of it may go on with this VM at once.
+        this.#active.delete(vm.id);
+      }
+      return undefined;
+    });
+    this.#active.set(vm.id, { operation, settled, hurry });
+    return operation;
+  }
+
+  /** stop, kill and delete during a start cancel it and wait for its unwind. */
+  async #preempt(vm: Vm): Promise<Vm | undefined> {
+    const active = this.#active.get(vm.id);
+    if (active !== undefined && cancellable.has(active.operation.kind)) {
+      this.#deps.operations.cancel(active.operation.id);
+      await active.settled;
+    }
+    return this.#deps.vms.find(vm.id);
+  }
+
+  /**
+   * Records a VM and, unless `start` is false, starts it. A first start that fails before the VMM
+   * was launched leaves no record.
+   * @throws BangerError VM_NAME_INVALID, VM_EXISTS, IMAGE_UNKNOWN, VM_RESOURCES; no record is left
+   */
+  async create(input: CreateVm): Promise<{ vm: Vm; operation?: Operation }> {
+    const { vms, settings, registry } = this.#deps;
+    const { defaults } = settings;
+    const name =
+      input.name === undefined || input.name === ''
+        ? generateName((candidate) => vms.find(candidate) !== undefined)
+        : input.name;
+    if (!isVmName(name)) {
+      throw new BangerError(
+        'VM_NAME_INVALID',
+        `'${name.slice(0, 80)}' is not a VM name: ${vmNameRule}`,
+      );
+    }
+    if (vms.find(name) !== undefined)
+      throw new BangerError('VM_EXISTS', `a VM named '${name}' exists already`);
+    const memoryMib = input.memoryMib ?? defaults.memoryMib;
+    const hostMib = Math.floor(totalmem() / 1024 ** 2);
+    if (memoryMib > hostMib) {
+      throw new BangerError(
+        'VM_RESOURCES',
+        `${String(memoryMib)} MiB of memory is more than the host has (${String(hostMib)} MiB)`,
+        { remedy: `Ask for less, for example --memory ${String(Math.floor(hostMib / 2))}M.` },
+      );
+    }
+    const image = input.image ?? defaults.image;
+    await registry.service(ImagesRef)?.assertKnown(image);
+    const vm = vms.insert({
+      id: uuidv7(),
+      name,
+      image,
+      vcpus: input.vcpus ?? defaults.vcpus,
+      memoryMib,
+      diskBytes: input.diskBytes ?? defaults.diskBytes,
+      ephemeral: input.ephemeral ?? false,
+      createdAt: new Date().toISOString(),
+    });
+    if (vm.ephemeral) this.leases.expect(vm.id);
+    if (input.start === false) return { vm };
+    const operation = this.#begin(vm, 'create', async (running) => {
+      let reached: StartOutcome['reached'] = 'nothing';
+      try {
+        await this.#start(vm, running, (how) => (reached = how));
+      } catch (error) {
+        if (reached === 'nothing' || (vm.ephemeral && reached === 'boot')) await this.#remove(vm);
+        throw error;
+      }
+    });
+    return { vm, operation };
+  }
+
+  async #start(
+    vm: Vm,
+    running: RunningOperation,
+    onReached: (reached: StartOutcome['reached']) => void = () => undefined,
+  ): Promise<void> {
+    const runId = uuidv7();
+    await startVm(this.#deps, vm, runId, running, (reached, handle) => {
+      onReached(reached);
+      if (handle !== undefined) this.watch(vm.id, runId, handle);
+    });
+  }
+
+  /** @returns undefined where it runs already */
+  start(nameOrId: string): Operation | undefined {
+    const vm = this.#deps.vms.get(nameOrId);
+    if (vm.run.state === 'running' && !this.#active.has(vm.id)) return undefined;
+    return this.#begin(vm, 'start', (running) => this.#start(vm, running));
+  }
+
+  /** @returns undefined where it is stopped already */
+  async stop(nameOrId: string): Promise<Operation | undefined> {
+    const vm = await this.#preempt(this.#deps.vms.get(nameOrId));
+    if (vm === undefined || this.#isStopped(vm)) return undefined;
+    return this.#begin(vm, 'stop', (running, hurry) => this.#stop(vm, running, hurry));
+  }
+
+  #isStopped(vm: Vm): boolean {
+    return vm.run.state === 'stopped' && !this.#active.has(vm.id);
+  }
+
+  /** An ephemeral VM that has stopped is of no use to anyone. */
+  async #stop(vm: Vm, running: RunningOperation, hurry: AbortSignal): Promise<void> {
+    await stopVm(this.#deps, vm, running, hurry);
+    if (vm.ephemeral) await this.#remove(vm);
+  }
+
+  async restart(nameOrId: string): Promise<Operation> {
+    const vm = await this.#preempt(this.#deps.vms.get(nameOrId));
+    if (vm === undefined) throw new BangerError('VM_UNKNOWN', `there is no VM '${nameOrId}'`);
+    return this.#begin(vm, 'restart', async (running, hurry) => {
+      if (vm.run.state !== 'stopped') await stopVm(this.#deps, vm, running, hurry);
+      await this.#start(vm, running);
+    });
+  }
+
+  /** No gentleness; a stop that is under way is made to hurry. */
+  async kill(nameOrId: string): Promise<Operation | undefined> {
+    const vm = await this.#preempt(this.#deps.vms.get(nameOrId));
+    if (vm === undefined || this.#isStopped(vm)) return undefined;
+    const active = this.#active.get(vm.id);
+    if (active?.operation.kind === 'stop') {
+      active.hurry.abort();
+      return active.operation;
+    }
+    return this.#begin(vm, 'kill', (running) =>
+      this.#stop(vm, running, AbortSignal.abort(new Error('killed'))),
+    );
+  }
+
+  /**
+   * @returns undefined where a cancelled create has removed it already
+   * @throws BangerError VM_RUNNING without `force`
+   */
+  async delete(nameOrId: string, force: boolean): Promise<Operation | undefined> {
+    const found = this.#deps.vms.get(nameOrId);
+    const isUp = found.run.state !== 'stopped' && found.run.state !== 'deleting';
+    if (isUp && !force)
+      throw new BangerError('VM_RUNNING', `VM '${found.name}' is ${found.run.state}`);
+    const vm = await this.#preempt(found);
+    if (vm === undefined) return undefined;
+    return this.#begin(vm, 'delete', async (running) => {
+      // What is thrown away needs no clean shutdown.
+      if (vm.run.state !== 'stopped')
+        await stopVm(this.#deps, vm, running, AbortSignal.abort(new Error('deleted')));
+      running.stage('delete');
+      await this.#remove(vm);
+    });
+  }
+
+  async #remove(vm: Vm): Promise<void> {
+    const { vms, ledger } = this.#deps;
+    vms.updateRun(vm.id, { state: 'deleting' });
+    const failures = await unwindVm(ledger, vm.id);
+    if (failures.length > 0) {
+      const error = new BangerError(
+        'VM_NOT_CLEAN',
+        `VM '${vm.name}' keeps its record, because this cannot be removed: ${describeFailures(failures)}`,
+      );
+      vms.stopRun(vm.id, error.toBody());
+      throw error;
+    }
+    vms.remove(vm.id);
+    this.leases.forget(vm.id);
+  }
+
+  /** Notices when the VMM goes by itself. */
+  watch(vmId: string, runId: string, handle: VmmHandle): void {
+    this.#deps.handles.set(vmId, handle);
+    void handle.exited.then((exit) => {
+      this.#exited(vmId, runId, exit);
+    });
+  }
+
+  #exited(vmId: string, runId: string, exit: VmmExit): void {
+    const { vms, registry, ledger, handles } = this.#deps;
+    const vm = vms.find(vmId);
+    // A stop, or a later run: whoever ended it also unwinds it.
+    if (vm?.run.runId !== runId || vm.run.state !== 'running') return;
+    if (this.#active.has(vmId)) {
+      // A start that is still provisioning: it fails by itself; then this is looked at again.
+      void this.#active.get(vmId)?.settled.then(() => {
+        this.#exited(vmId, runId, exit);
+      });
+      return;
+    }
+    this.#begin(vm, 'exit', async (running) => {
+      await registry.hooks.exited.promise({ ...running, vm, runId });
+      await unwindRun(ledger, vmId, runId);
+      handles.delete(vmId);
+      const error = new BangerError('VMM_FAILED', `the VM ended by itself: ${exit.detail}`);
+      vms.stopRun(vmId, exit.clean ? null : error.toBody());
+      if (vm.ephemeral) await this.#remove(vm);
+    });
+  }
+
+  /** An ephemeral VM's client is gone. */
+  #leaseLost(vmId: string): void {
+    const vm = this.#deps.vms.find(vmId);
+    if (vm?.ephemeral !== true) return;
+    this.delete(vmId, true).catch((error: unknown) => {
+      const { code } = toBangerError(error);
+      if (code === 'VM_UNKNOWN') return;
+      this.#deps.log.warn({ vm: vm.name, code }, 'ephemeral VM could not be deleted yet');
+      // Busy with a stop or delete of its own: look again when that is through.
+      void this.#active.get(vmId)?.settled.then(() => {
+        this.#leaseLost(vmId);
+      });
+    });
+  }
+
+  /** Takes no more work; returns when what runs is through, or at the deadline. */
+  async close(deadlineMs: number): Promise<void> {
+    this.#closing = true;
+    this.leases.close();
+    const deadline = AbortSignal.timeout(deadlineMs);
+    await within(deadline, this.#deps.operations.allSettled()).catch((error: unknown) => {
+      this.#deps.log.warn({ error }, 'operations are still under way; they will be recovered');
+    });
+  }
+
+  // What an earlier daemon left half-way, see recovery.ts.
+
+  adopt(vm: Vm, handle: VmmHandle): void {
+    this.watch(vm.id, vm.run.runId ?? '', handle);
+    if (vm.ephemeral) this.leases.expect(vm.id);
+  }
+
+  finish(vm: Vm): void {
+    this.#begin(vm, vm.run.state === 'deleting' ? 'delete' : 'stop', async (running) => {
+      await stopVm(this.#deps, vm, running, AbortSignal.abort(new Error('recovered')));
+      if (vm.run.state === 'deleting' || vm.ephemeral) await this.#remove(vm);
+    });
+  }
+}

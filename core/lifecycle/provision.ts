@@ -1,0 +1,91 @@
+import type { ProvisionStep } from '../capability.ts';
+import { BangerError, messageOf } from '../errors.ts';
+import type { VmOperation } from '../operation/context.ts';
+import type { Guest } from '../plugin-api/services/guest.ts';
+import { named, type Enabled } from '../registry.ts';
+import type { VmRepository } from '../vm/repository.ts';
+
+const defaultScriptTimeoutMs = 300_000;
+const defaultFileMode = 0o644;
+/** The last of a failed script's output that goes into the error. */
+const outputTailBytes = 2000;
+
+const runScript = async (
+  step: Extract<ProvisionStep, { kind: 'script' }>,
+  guest: Guest,
+  operation: VmOperation,
+): Promise<void> => {
+  const signal = AbortSignal.any([
+    operation.signal,
+    AbortSignal.timeout(step.timeoutMs ?? defaultScriptTimeoutMs),
+  ]);
+  let output = '';
+  const keep = (chunk: Buffer): void => {
+    output = (output + chunk.toString('utf8')).slice(-outputTailBytes);
+  };
+  const session = await guest.exec(
+    {
+      argv: ['/bin/sh', '-eu', '-c', step.script],
+      cwd: '/root',
+      stdin: false,
+      onStdout: keep,
+      onStderr: keep,
+    },
+    signal,
+  );
+  const result = await session.result;
+  if (result.kind === 'exit' && result.code === 0) return;
+  const how =
+    result.kind === 'exit' ? `exit code ${String(result.code)}` : `signal ${String(result.signal)}`;
+  throw new Error(`${how}${output.trim() === '' ? '' : `: ${output.trim()}`}`);
+};
+
+const runStep = (step: ProvisionStep, guest: Guest, operation: VmOperation): Promise<void> =>
+  step.kind === 'script'
+    ? runScript(step, guest, operation)
+    : guest.put(
+        step.path,
+        typeof step.content === 'string' ? Buffer.from(step.content) : step.content,
+        step.mode ?? defaultFileMode,
+        operation.signal,
+      );
+
+/**
+ * Runs and records the steps that capabilities return as data, in the capabilities' order.
+ * @param generation of the root disk: what was done `once` on another one is done again
+ * @throws BangerError PROVISION_FAILED or PLUGIN_FAILED, naming capability and step
+ */
+export const provision = async (
+  capabilities: readonly Enabled[],
+  operation: VmOperation,
+  guest: () => Guest,
+  generation: string,
+  vms: VmRepository,
+): Promise<void> => {
+  const { vm } = operation;
+  for (const each of capabilities) {
+    let steps: readonly ProvisionStep[];
+    try {
+      steps = (await each.handlers.provision?.(vm)) ?? [];
+    } catch (error) {
+      throw named(each, 'provision', error);
+    }
+    const { id } = each.capability;
+    for (const step of steps) {
+      if (step.when === 'once' && vms.provisioned(vm.id, id, step.id) === generation) continue;
+      operation.progress({ text: `${id}: ${step.summary}` });
+      try {
+        await runStep(step, guest(), operation);
+      } catch (error) {
+        if (operation.signal.aborted)
+          throw new BangerError('OPERATION_CANCELLED', 'provisioning was cancelled');
+        throw new BangerError(
+          'PROVISION_FAILED',
+          `step '${step.id}' of '${id}' failed: ${messageOf(error)}`,
+          { cause: error },
+        );
+      }
+      vms.recordProvisioned(vm.id, id, step.id, generation);
+    }
+  }
+};

@@ -1,0 +1,137 @@
+import { BangerError, toBangerError } from '../errors.ts';
+import type { StartOperation } from '../operation/context.ts';
+import type { RunningOperation } from '../operation/operations.ts';
+import { GuestsRef } from '../plugin-api/services/guest.ts';
+import type { Vm } from '../vm/repository.ts';
+import { chooseDriver } from '../vmm/choose.ts';
+import type { VmmDriver, VmmHandle } from '../vmm/driver.ts';
+import type { MachineSpec } from '../vmm/machine-spec.ts';
+import type { LifecycleDeps } from './deps.ts';
+import { provision } from './provision.ts';
+import { describeFailures, notClean, unwindRun } from './unwind.ts';
+
+export interface StartOutcome {
+  /** How far it came, for what a failed create leaves. */
+  readonly reached: 'nothing' | 'boot' | 'running';
+}
+
+const emptyMachine = (vm: Vm, driver: VmmDriver): MachineSpec => ({
+  vcpus: vm.vcpus,
+  memoryMib: vm.memoryMib,
+  bootArgs: [],
+  drives: [],
+  nics: [],
+  seed: { hostname: vm.name, dns: [], files: [] },
+  diskFormats: driver.diskFormats,
+});
+
+/**
+ * One start, from `stopped` to `running` and provisioned, or back to `stopped` with nothing left of it.
+ * @param onRunning called once, at the commit point, with the VMM's handle
+ */
+export const startVm = async (
+  deps: LifecycleDeps,
+  vm: Vm,
+  runId: string,
+  running: RunningOperation,
+  onReached: (reached: StartOutcome['reached'], handle?: VmmHandle) => void,
+): Promise<void> => {
+  const { vms, ledger, registry, settings } = deps;
+  // Aborted by cancel, and by us when the start has failed: what is still in flight gives up.
+  const failed = new AbortController();
+  const signal = AbortSignal.any([running.signal, failed.signal]);
+  let committed = false;
+  vms.updateRun(vm.id, { state: 'starting', runId, lastError: null, conditions: [] });
+  try {
+    const leftovers = await unwindRun(ledger, vm.id, null);
+    if (leftovers.length > 0) throw notClean(leftovers);
+    const { each, driver } = await chooseDriver(registry, settings.vmm);
+    const operation: StartOperation = {
+      id: running.id,
+      kind: running.kind,
+      log: running.log,
+      signal,
+      progress: (progress) => {
+        running.progress(progress);
+      },
+      notice: (text) => {
+        running.notice(text);
+      },
+      vm,
+      runId,
+      machine: emptyMachine(vm, driver),
+    };
+    registry.observeStages(operation, running);
+    await registry.preflight(operation);
+    await registry.hooks.preStart.promise(operation);
+    signal.throwIfAborted();
+
+    running.stage('boot');
+    onReached('boot');
+    const handle = await driver.boot(
+      operation,
+      ledger.bind(each.capability, { vmId: vm.id, runId }, signal),
+    );
+    vms.updateRun(vm.id, { logs: handle.logs });
+    await aliveUntil(handle, registry.hooks.postStart.promise(operation));
+    signal.throwIfAborted();
+    vms.updateRun(vm.id, {
+      state: 'running',
+      driver: driver.id,
+      ip: operation.machine.seed.address?.split('/')[0] ?? null,
+      pid: handle.process.pid,
+      startedAt: new Date().toISOString(),
+    });
+    committed = true;
+    onReached('running', handle);
+    await runProvisioning(deps, operation, running, vm);
+    running.stage('ready');
+  } catch (thrown) {
+    // A signal's reason is the cancellation itself.
+    const error = toBangerError(running.signal.aborted ? running.signal.reason : thrown);
+    if (committed) throw error;
+    failed.abort(error);
+    const failures = await unwindRun(ledger, vm.id, runId);
+    if (failures.length > 0)
+      deps.log.error({ vm: vm.name, left: describeFailures(failures) }, 'start left something');
+    vms.stopRun(vm.id, error.toBody());
+    throw error;
+  }
+};
+
+/** A VMM that goes while the start waits for its guest is the start's failure. */
+const aliveUntil = async (handle: VmmHandle, work: Promise<void>): Promise<void> => {
+  const gone = handle.exited.then((exit) => {
+    throw new BangerError('VMM_FAILED', `the VM ended while it was starting: ${exit.detail}`, {
+      ...(handle.logs['console'] === undefined ? {} : { logPath: handle.logs['console'] }),
+    });
+  });
+  await Promise.race([work, gone]);
+};
+
+const runProvisioning = async (
+  deps: LifecycleDeps,
+  operation: StartOperation,
+  running: RunningOperation,
+  vm: Vm,
+): Promise<void> => {
+  const { registry, vms } = deps;
+  running.stage('provision');
+  const guests = registry.service(GuestsRef);
+  try {
+    await provision(
+      registry.enabled,
+      operation,
+      () => {
+        if (guests === undefined)
+          throw new BangerError('GUEST_UNREACHABLE', 'no capability reaches into the guest');
+        return guests.of(vm);
+      },
+      operation.machine.rootGeneration ?? operation.runId,
+      vms,
+    );
+  } catch (error) {
+    vms.setCondition(vm.id, 'unprovisioned', toBangerError(error).message);
+    throw error;
+  }
+};

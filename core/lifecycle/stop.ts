@@ -1,0 +1,52 @@
+import { messageOf } from '../errors.ts';
+import type { VmOperation } from '../operation/context.ts';
+import type { RunningOperation } from '../operation/operations.ts';
+import { GuestsRef } from '../plugin-api/services/guest.ts';
+import { within } from '../registry.ts';
+import type { Vm } from '../vm/repository.ts';
+import type { LifecycleDeps } from './deps.ts';
+import { notClean, unwindRun } from './unwind.ts';
+
+/** How long the guest may take to accept a shutdown, milliseconds. */
+const shutdownRequestMs = 5_000;
+
+/**
+ * preStop → the guest's own shutdown → the driver's means → unwind, which kills what is left.
+ * @param hurry aborted: no more gentleness (kill, or kill during stop)
+ */
+export const stopVm = async (
+  deps: LifecycleDeps,
+  vm: Vm,
+  running: RunningOperation,
+  hurry: AbortSignal,
+): Promise<void> => {
+  const { vms, ledger, registry, handles, settings } = deps;
+  vms.updateRun(vm.id, { state: 'stopping' });
+  const operation: VmOperation = { ...running, vm, runId: vm.run.runId ?? '' };
+  const handle = handles.get(vm.id);
+  if (handle !== undefined && !hurry.aborted) {
+    running.stage('shutdown');
+    const deadline = AbortSignal.any([hurry, AbortSignal.timeout(settings.stopTimeoutMs)]);
+    try {
+      await registry.hooks.preStop.promise({ ...operation, signal: deadline });
+      const guest = registry.service(GuestsRef);
+      await guest
+        ?.of(vm)
+        .shutdown(AbortSignal.any([deadline, AbortSignal.timeout(shutdownRequestMs)]));
+      await within(deadline, handle.exited);
+    } catch (error) {
+      if (!hurry.aborted)
+        deps.log.warn({ vm: vm.name, error: messageOf(error) }, 'guest did not shut down');
+    }
+    if (!hurry.aborted) await handle.shutdown(hurry);
+  }
+  running.stage('cleanup');
+  const failures = await unwindRun(ledger, vm.id, vm.run.runId);
+  handles.delete(vm.id);
+  if (failures.length > 0) {
+    const error = notClean(failures);
+    vms.stopRun(vm.id, error.toBody());
+    throw error;
+  }
+  vms.stopRun(vm.id, null);
+};

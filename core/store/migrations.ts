@@ -1,0 +1,83 @@
+/** Core's tables. One entry a schema version, never changed once released. */
+export interface Migration {
+  readonly name: string;
+  readonly sql: string;
+}
+
+export const coreMigrations: readonly Migration[] = [
+  {
+    name: 'core-0001-initial',
+    sql: `
+      CREATE TABLE vm (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        image TEXT NOT NULL,
+        vcpus INTEGER NOT NULL,
+        memory_mib INTEGER NOT NULL,
+        disk_bytes INTEGER NOT NULL,
+        ephemeral INTEGER NOT NULL,
+        created_at TEXT NOT NULL
+      ) STRICT;
+
+      CREATE TABLE run (
+        vm_id TEXT PRIMARY KEY REFERENCES vm (id) ON DELETE CASCADE,
+        state TEXT NOT NULL CHECK (state IN ('stopped','starting','running','stopping','deleting')),
+        run_id TEXT,
+        driver TEXT,
+        ip TEXT,
+        pid INTEGER,
+        started_at TEXT,
+        last_error TEXT CHECK (last_error IS NULL OR json_valid(last_error)),
+        conditions TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(conditions)),
+        logs TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(logs))
+      ) STRICT;
+
+      CREATE TABLE claim (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        capability TEXT NOT NULL,
+        key TEXT NOT NULL,
+        id TEXT GENERATED ALWAYS AS (capability || '/' || key) STORED,
+        token TEXT NOT NULL,
+        scope TEXT NOT NULL CHECK (scope IN ('op','run','vm','host','store')),
+        owner_id TEXT,
+        run_id TEXT,
+        identity TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        observed TEXT,
+        uses TEXT NOT NULL DEFAULT '[]',
+        state TEXT NOT NULL CHECK (state IN ('intent','held','releasing')),
+        boot_id TEXT NOT NULL,
+        UNIQUE (capability, key)
+      ) STRICT;
+      CREATE INDEX claim_owner ON claim (owner_id, scope);
+
+      CREATE TABLE operation (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        vm_id TEXT,
+        vm_name TEXT,
+        state TEXT NOT NULL CHECK (state IN ('running','done','failed','cancelled')),
+        started_at TEXT NOT NULL,
+        ended_at TEXT,
+        error TEXT CHECK (error IS NULL OR json_valid(error)),
+        result TEXT CHECK (result IS NULL OR json_valid(result))
+      ) STRICT;
+
+      CREATE TABLE operation_event (
+        operation_id TEXT NOT NULL REFERENCES operation (id) ON DELETE CASCADE,
+        seq INTEGER NOT NULL,
+        body TEXT NOT NULL CHECK (json_valid(body)),
+        PRIMARY KEY (operation_id, seq)
+      ) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE provision_step (
+        vm_id TEXT NOT NULL REFERENCES vm (id) ON DELETE CASCADE,
+        capability TEXT NOT NULL,
+        step TEXT NOT NULL,
+        generation TEXT NOT NULL,
+        done_at TEXT NOT NULL,
+        PRIMARY KEY (vm_id, capability, step)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+];
