@@ -72,6 +72,7 @@ export const startVm = async (
       operation,
       ledger.bind(each.capability, { vmId: vm.id, runId }, signal),
     );
+    deps.handles.set(vm.id, handle);
     vms.updateRun(vm.id, { logs: handle.logs });
     await aliveUntil(handle, registry.hooks.postStart.promise(operation));
     signal.throwIfAborted();
@@ -91,6 +92,7 @@ export const startVm = async (
     const error = toBangerError(running.signal.aborted ? running.signal.reason : thrown);
     if (committed) throw error;
     failed.abort(error);
+    deps.handles.delete(vm.id);
     const failures = await unwindRun(ledger, vm.id, runId);
     if (failures.length > 0)
       deps.log.error({ vm: vm.name, left: describeFailures(failures) }, 'start left something');

@@ -50,6 +50,7 @@ export { newToken } from '../token.ts';
 export { isProcessAlive, processIdentity } from '../host/process-identity.ts';
 export { formatSize, parseSize } from '../size.ts';
 export * from './services/addresses.ts';
+export * from './services/channels.ts';
 export * from './services/guest.ts';
 export * from './services/images.ts';
 export * from './services/kernels.ts';

@@ -42,6 +42,8 @@ export interface KernelSpec {
   readonly release: string;
   /** ELF vmlinux. */
   readonly path: string;
+  /** Uncompressed module files that the initrd loads, in order. */
+  readonly initrdModules: readonly string[];
 }
 
 export interface ImageSpec {

@@ -8,8 +8,6 @@ export interface StoredKernel extends KernelSpec {
   readonly claimId: string;
   /** Folder `lib/modules/<release>` and nothing else above it, for an image build. */
   readonly modulesRoot: string;
-  /** Uncompressed module files that the initrd loads, in order. */
-  readonly initrdModules: readonly string[];
 }
 
 export interface Kernels {

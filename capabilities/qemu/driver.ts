@@ -1,0 +1,153 @@
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  BangerError,
+  newToken,
+  type Claims,
+  type DetachedProcess,
+  type Executor,
+  type Instance,
+  type StartOperation,
+  type VmmDriver,
+  type VmmHandle,
+} from '../../core/plugin-api/index.ts';
+import { chooseAcceleration } from './acceleration.ts';
+import { agentPorts, agentSocket, qemuArgs, qmpSocket } from './args.ts';
+import { isOurs } from './find-process.ts';
+import { createHandle } from './handle.ts';
+import type { QemuIdentity, QemuObserved } from './identity.ts';
+import { Qmp } from './qmp.ts';
+import { processName } from './teardown.ts';
+
+export interface QemuDriverOptions {
+  readonly binary: string;
+  readonly acceleration: 'auto' | 'kvm' | 'tcg';
+  readonly directory: string;
+  readonly exec: Executor;
+  readonly instance: Instance;
+  tscKhz(): Promise<number | undefined>;
+}
+
+type QemuClaims = Claims<QemuIdentity, QemuObserved>;
+
+/** How long QEMU may take to open its control socket, milliseconds. */
+const startDeadlineMs = 10_000;
+const logTailLines = 5;
+
+const tail = async (path: string): Promise<string> => {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.trim().split('\n').slice(-logTailLines).join('; ');
+};
+
+/** The VM's folder outlives its runs: `vm logs` tells of the last one. */
+const ensureFolder = async (folder: string, vmId: string, claims: QemuClaims): Promise<void> => {
+  await claims.ensure(
+    { key: `folder:${vmId}`, scope: 'vm', identity: { kind: 'folder', path: folder } },
+    async () => {
+      await mkdir(folder, { mode: 0o700 });
+      const { dev, ino } = await stat(folder);
+      return { value: undefined, observed: { dev, ino } };
+    },
+  );
+};
+
+/** Races "the control socket answers" against "QEMU has ended". */
+const connectQmp = async (
+  folder: string,
+  child: DetachedProcess,
+  signal: AbortSignal,
+): Promise<Qmp> => {
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(startDeadlineMs)]);
+  const ended = new AbortController();
+  const failed = child.exited.then(async ({ code, signal: by }) => {
+    ended.abort();
+    const log = join(folder, 'vmm.log');
+    const how = by === null ? `exit code ${String(code)}` : by;
+    throw new BangerError('VMM_FAILED', `QEMU ended at once (${how}): ${await tail(log)}`, {
+      logPath: log,
+    });
+  });
+  return Promise.race([
+    Qmp.connect(join(folder, qmpSocket), AbortSignal.any([deadline, ended.signal])),
+    failed,
+  ]);
+};
+
+export const createQemuDriver = (
+  options: QemuDriverOptions,
+): VmmDriver<QemuIdentity, QemuObserved> => {
+  const { directory, exec, instance, binary } = options;
+
+  const boot = async (operation: StartOperation, claims: QemuClaims): Promise<VmmHandle> => {
+    const { vm, machine } = operation;
+    if (machine.kernel === undefined)
+      throw new BangerError('KERNEL_UNKNOWN', 'no capability has named a kernel for this VM');
+    const acceleration = await chooseAcceleration(options.acceleration);
+    if (acceleration.kind === 'tcg')
+      operation.notice(`no KVM: ${acceleration.why}; QEMU emulates the CPU (TCG), which is slower`);
+    const tscKhz = acceleration.kind === 'tcg' ? await options.tscKhz() : undefined;
+    const folder = join(directory, vm.id);
+    await ensureFolder(folder, vm.id, claims);
+    const token = newToken(8);
+    const name = processName(instance.token, token);
+    const sockets = [
+      qmpSocket,
+      ...Array.from({ length: agentPorts }, (_, port) => agentSocket(port)),
+    ].map((socket) => join(folder, socket));
+    const args = qemuArgs(name, machine, machine.kernel.path, acceleration, tscKhz);
+    return claims.acquire(
+      {
+        key: `process:${vm.id}`,
+        scope: 'run',
+        token,
+        identity: { kind: 'process', name, sockets },
+      },
+      async (signal) => {
+        const child = await exec.detach(binary, args, {
+          cwd: folder,
+          logPath: join(folder, 'vmm.log'),
+        });
+        const qmp = await connectQmp(folder, child, signal);
+        return {
+          value: createHandle(folder, qmp, child, child),
+          observed: { pid: child.pid, startTicks: child.startTicks },
+        };
+      },
+    );
+  };
+
+  return {
+    id: 'qemu',
+    diskFormats: ['qcow2', 'raw'],
+    probe: async () => {
+      if (process.arch !== 'x64')
+        return { usable: false, preference: 0, detail: `no microvm machine for ${process.arch}` };
+      if ((await exec.which(binary)) === undefined) {
+        return {
+          usable: false,
+          preference: 0,
+          detail: `${binary} is not installed (package qemu-system-x86)`,
+          remedy: 'Install it: sudo apt-get install qemu-system-x86',
+        };
+      }
+      const acceleration = await chooseAcceleration(options.acceleration);
+      return {
+        usable: true,
+        preference: 10,
+        detail: acceleration.kind === 'kvm' ? 'KVM' : `TCG: ${acceleration.why}`,
+      };
+    },
+    boot,
+    attach: async (operation, claims) => {
+      for (const { identity, observed } of claims.list({ scope: 'run' })) {
+        if (identity.kind !== 'process' || observed === undefined || !('pid' in observed)) continue;
+        if (!(await isOurs(observed, identity.name))) continue;
+        const folder = join(directory, operation.vm.id);
+        const deadline = AbortSignal.timeout(startDeadlineMs);
+        const qmp = await Qmp.connect(join(folder, qmpSocket), deadline);
+        return createHandle(folder, qmp, observed);
+      }
+      return undefined;
+    },
+  };
+};

@@ -1,0 +1,43 @@
+import { readdir, readFile } from 'node:fs/promises';
+import {
+  isProcessAlive,
+  processIdentity,
+  type ProcessIdentity,
+} from '../../core/plugin-api/index.ts';
+
+const commandLine = async (pid: string): Promise<string[]> => {
+  try {
+    return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ESRCH') return []; // it ended meanwhile
+    throw error;
+  }
+};
+
+/** Whether these arguments are of a QEMU with that `-name`. */
+const isNamed = (argv: readonly string[], accept: (name: string) => boolean): boolean => {
+  const name = argv[argv.indexOf('-name') + 1];
+  return argv.includes('-name') && name !== undefined && accept(name);
+};
+
+/** The live processes whose `-name` is accepted, by what the kernel says of them now. */
+export const findByName = async (
+  accept: (name: string) => boolean,
+): Promise<(ProcessIdentity & { readonly name: string })[]> => {
+  const found: (ProcessIdentity & { readonly name: string })[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const argv = await commandLine(pid);
+    if (!isNamed(argv, accept)) continue;
+    const identity = await processIdentity(Number(pid));
+    if (identity !== undefined && (await isProcessAlive(identity)))
+      found.push({ ...identity, name: argv[argv.indexOf('-name') + 1] ?? '' });
+  }
+  return found;
+};
+
+/** Proof that a process is ours: pid, start time, and our token in its arguments. */
+export const isOurs = async (identity: ProcessIdentity, name: string): Promise<boolean> =>
+  (await isProcessAlive(identity)) &&
+  isNamed(await commandLine(String(identity.pid)), (found) => found === name);

@@ -1,0 +1,64 @@
+import {
+  type DetachedProcess,
+  type ProcessIdentity,
+  type VmmExit,
+  type VmmHandle,
+} from '../../core/plugin-api/index.ts';
+import { join } from 'node:path';
+import { agentPorts, agentSocket } from './args.ts';
+import type { Qmp } from './qmp.ts';
+import { waitGone } from './wait-gone.ts';
+
+/** How long QEMU may take to write back and end after `quit`, milliseconds. */
+const quitMs = 3_000;
+/** Once QEMU has closed its control socket its end is near, milliseconds. */
+const goneMs = 30_000;
+
+/** What the guest's own shutdown looks like: lean guests reset, with -no-reboot that ends QEMU. */
+const cleanReasons: ReadonlySet<string> = new Set(['guest-reset', 'guest-shutdown']);
+
+const describeExit = async (
+  qmp: Qmp,
+  process: ProcessIdentity,
+  child: DetachedProcess | undefined,
+): Promise<VmmExit> => {
+  await qmp.closed;
+  await waitGone(process, goneMs);
+  const reason = qmp.shutdownReason;
+  const clean = reason !== undefined && cleanReasons.has(reason);
+  if (clean) return { detail: 'the guest shut itself down', clean };
+  if (child !== undefined) {
+    const { code, signal } = await child.exited;
+    const how = signal === null ? `exit code ${String(code)}` : `by ${signal}`;
+    return { detail: `QEMU ended (${how})`, clean: false };
+  }
+  return { detail: `QEMU ended (${reason ?? 'for an unknown reason'})`, clean: false };
+};
+
+export const logsOf = (folder: string): Readonly<Record<string, string>> => ({
+  console: join(folder, 'console.log'),
+  vmm: join(folder, 'vmm.log'),
+});
+
+/** @param child where this daemon is its parent, and so learns its exit code */
+export const createHandle = (
+  folder: string,
+  qmp: Qmp,
+  process: ProcessIdentity,
+  child?: DetachedProcess,
+): VmmHandle => {
+  const exited = describeExit(qmp, process, child);
+  return {
+    process: { pid: process.pid, startTicks: process.startTicks },
+    agentSockets: Array.from({ length: agentPorts }, (_, port) => join(folder, agentSocket(port))),
+    logs: logsOf(folder),
+    exited,
+    shutdown: async (signal) => {
+      if (!(await waitGone(process, 0))) {
+        // QEMU flushes its disks before it goes; the answer may not come any more.
+        await qmp.execute('quit').catch(() => undefined);
+        await waitGone(process, quitMs, signal);
+      }
+    },
+  };
+};

@@ -1,0 +1,55 @@
+import type { FastifyInstance } from 'fastify';
+import { BangerError } from '../../errors.ts';
+import type { Kernel } from '../../kernel.ts';
+import type { OperationContext } from '../../operation/context.ts';
+import type { ActionInfo, Operation } from '../contract/types.ts';
+import { parseInput } from '../errors.ts';
+
+export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
+  const { registry, operations, recovery, log } = kernel;
+
+  server.get('/v1/x', () => {
+    const actions: ActionInfo[] = registry.enabled.flatMap(({ capability, handlers }) =>
+      Object.entries(handlers.actions ?? {}).map(([action, { summary, mode }]) => ({
+        capability: capability.id,
+        action,
+        summary,
+        mode,
+      })),
+    );
+    return { actions };
+  });
+
+  server.post<{ Params: { capability: string; action: string } }>(
+    '/v1/x/:capability/:action',
+    async (request, reply) => {
+      await recovery.ofHost();
+      const { capability, action: name } = request.params;
+      const action = registry.action(capability, name);
+      const input = parseInput(action.input, request.body);
+      if (action.mode === 'operation') {
+        const { operation } = operations.begin(
+          { kind: `${capability} ${name}` },
+          async (running) => (await action.run(input, running)) as Operation['result'],
+        );
+        return reply.status(202).send({ operation });
+      }
+      // The client that goes away wants no answer any more.
+      const gone = new AbortController();
+      request.raw.socket.once('close', () => {
+        gone.abort(new BangerError('OPERATION_CANCELLED', 'the client is gone'));
+      });
+      const context: OperationContext = {
+        id: request.id,
+        kind: `${capability} ${name}`,
+        signal: gone.signal,
+        log,
+        progress: () => undefined,
+        notice: (text) => {
+          log.info({ capability }, text);
+        },
+      };
+      return reply.send(await action.run(input, context));
+    },
+  );
+};

@@ -1,0 +1,45 @@
+import type { Kernel } from '../kernel.ts';
+import type { Description } from '../capability.ts';
+import { messageOf } from '../errors.ts';
+import type { Vm } from '../vm/repository.ts';
+import type { VmDetails, VmSummary } from './contract/types.ts';
+
+/** Records as the contract shows them. */
+export const vmSummary = (vm: Vm): VmSummary => ({
+  id: vm.id,
+  name: vm.name,
+  state: vm.run.state,
+  image: vm.image,
+  vcpus: vm.vcpus,
+  memoryMib: vm.memoryMib,
+  diskBytes: vm.diskBytes,
+  ip: vm.run.ip,
+  vmm: vm.run.driver,
+  pid: vm.run.pid,
+  createdAt: vm.createdAt,
+  ephemeral: vm.ephemeral,
+  conditions: [...vm.run.conditions],
+});
+
+type Capabilities = VmDetails['capabilities'];
+
+export const vmDetails = async (kernel: Kernel, vm: Vm): Promise<VmDetails> => {
+  const capabilities: Record<string, Description> = {};
+  for (const { capability, handlers } of kernel.registry.enabled) {
+    try {
+      const description = await handlers.describe?.(vm);
+      if (description !== undefined && Object.keys(description).length > 0)
+        capabilities[capability.id] = description;
+    } catch (error) {
+      capabilities[capability.id] = { error: messageOf(error) };
+    }
+  }
+  return {
+    ...vmSummary(vm),
+    startedAt: vm.run.startedAt,
+    lastError: vm.run.lastError,
+    operationId: kernel.lifecycle.activeOperation(vm.id)?.id ?? null,
+    capabilities: capabilities as Capabilities,
+    logs: { ...vm.run.logs },
+  };
+};

@@ -1,0 +1,191 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { asFunction, asValue, createContainer, InjectionMode } from 'awilix';
+import type { Capability } from './capability.ts';
+import { provide } from './capability.ts';
+import { ConfigFile, type Settings } from './config/settings.ts';
+import type { Paths } from './config/paths.ts';
+import { BangerError, toBangerError } from './errors.ts';
+import { readBootId } from './host/boot-id.ts';
+import { createExecutor, executorPath } from './host/create-executor.ts';
+import type { Executor } from './host/executor.ts';
+import { openHelpersLock, type HelpersLock } from './host/helpers-lock.ts';
+import type { Instance } from './host/host.ts';
+import { loadInstance } from './host/instance.ts';
+import { Ledger } from './ledger/ledger.ts';
+import { ClaimRows } from './ledger/rows.ts';
+import { Handles } from './vmm/handles.ts';
+import { Lifecycle } from './lifecycle/lifecycle.ts';
+import { Recovery } from './lifecycle/recovery.ts';
+import type { Logger } from './log/logger.ts';
+import { Operations } from './operation/operations.ts';
+import { ChannelsRef } from './plugin-api/services/channels.ts';
+import { VmsRef } from './plugin-api/services/vms.ts';
+import { loadPlugin } from './plugins/load.ts';
+import { Registry, type Installed } from './registry.ts';
+import { openStore, type Store } from './store/store.ts';
+import { VmRepository } from './vm/repository.ts';
+
+/** Everything that the API needs of the daemon. */
+export interface Kernel {
+  readonly paths: Paths;
+  readonly config: ConfigFile;
+  readonly instance: Instance;
+  readonly registry: Registry;
+  readonly vms: VmRepository;
+  readonly operations: Operations;
+  readonly ledger: Ledger;
+  readonly handles: Handles;
+  readonly lifecycle: Lifecycle;
+  readonly recovery: Recovery;
+  readonly pluginErrors: readonly BangerError[];
+  readonly log: Logger;
+  close(): Promise<void>;
+}
+
+export interface KernelOptions {
+  readonly paths: Paths;
+  readonly builtIn: readonly Capability[];
+  readonly config: ConfigFile;
+  readonly log: Logger;
+}
+
+/** The parts, by the names under which awilix injects them. */
+interface Cradle {
+  log: Logger;
+  settings: Settings;
+  store: Store;
+  bootId: string;
+  instance: Instance;
+  exec: Executor;
+  handles: Handles;
+  vms: VmRepository;
+  rows: ClaimRows;
+  ledger: Ledger;
+  operations: Operations;
+  registry: Registry;
+  lifecycle: Lifecycle;
+  recovery: Recovery;
+}
+
+const loadPlugins = async (
+  settings: Settings,
+  configPath: string,
+  log: Logger,
+): Promise<{ plugins: Installed[]; errors: BangerError[] }> => {
+  const plugins: Installed[] = [];
+  const errors: BangerError[] = [];
+  for (const reference of settings.plugins) {
+    try {
+      plugins.push(...(await loadPlugin(reference, configPath)));
+    } catch (error) {
+      log.error({ err: error }, 'plugin failed to load');
+      errors.push(toBangerError(error));
+    }
+  }
+  return { plugins, errors };
+};
+
+/**
+ * The composition root. The state directory is the caller's alone by now.
+ * @throws BangerError CONFIG_INVALID, STORE_TOO_NEW, STORE_CORRUPT, CAPABILITY_*
+ */
+export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
+  const { paths, config, log } = options;
+  const settings = config.settings();
+  const { plugins, errors } = await loadPlugins(settings, paths.configPath, log);
+  const installed: Installed[] = [
+    ...options.builtIn.map((capability) => ({ capability, origin: 'built-in' })),
+    ...plugins,
+  ];
+  const chosen = config.forCapabilities(
+    installed.map(({ capability, origin }) => ({
+      capability,
+      mayBeOff: capability.optional || origin !== 'built-in',
+    })),
+    errors.length === 0,
+  );
+
+  const store = await openStore(join(paths.stateDirectory, 'banger.db'));
+  let helpersLock: HelpersLock | undefined;
+  try {
+    helpersLock = await openHelpersLock(
+      join(paths.stateDirectory, 'helpers.lock'),
+      (elapsedMs) => {
+        log.warn({ elapsedMs }, 'waiting for a helper of an earlier daemon to end');
+      },
+      new AbortController().signal,
+    );
+    const lock = helpersLock;
+    const container = createContainer<Cradle>({ injectionMode: InjectionMode.PROXY, strict: true });
+    container.register({
+      log: asValue(log),
+      settings: asValue(settings),
+      store: asValue(store),
+      bootId: asValue(await readBootId()),
+      instance: asValue(await loadInstance(paths.stateDirectory)),
+      exec: asFunction(({ log: logger }: Cradle) =>
+        createExecutor({
+          log: logger,
+          helpersLockFd: lock.fd,
+          path: executorPath(process.env['PATH']),
+          isRoot: process.getuid?.() === 0,
+        }),
+      ).singleton(),
+      handles: asFunction(() => new Handles()).singleton(),
+      vms: asFunction((c: Cradle) => new VmRepository(c.store)).singleton(),
+      rows: asFunction((c: Cradle) => new ClaimRows(c.store)).singleton(),
+      ledger: asFunction((c: Cradle) => new Ledger(c.rows, c.bootId, c.log)).singleton(),
+      operations: asFunction((c: Cradle) => new Operations(c.store, c.log)).singleton(),
+      registry: asFunction(
+        (c: Cradle) =>
+          new Registry({
+            ledger: c.ledger,
+            exec: c.exec,
+            instance: c.instance,
+            bootId: c.bootId,
+            stateDirectory: paths.stateDirectory,
+            configDirectory: paths.configDirectory,
+            log: c.log,
+            provided: [
+              provide(ChannelsRef, {
+                agentSockets: ({ id }) => c.handles.get(id)?.agentSockets ?? [],
+              }),
+              provide(VmsRef, {
+                get: (name) => c.vms.get(name),
+                isRunning: ({ id }) => c.vms.find(id)?.run.state === 'running',
+              }),
+            ],
+          }),
+      ).singleton(),
+      lifecycle: asFunction((c: Cradle) => new Lifecycle(c)).singleton(),
+      recovery: asFunction((c: Cradle) => new Recovery(c, c.lifecycle)).singleton(),
+    });
+    const parts = container.cradle;
+    await mkdir(paths.cacheDirectory, { recursive: true });
+    await parts.registry.install(installed, chosen.isEnabled, ({ id }) => chosen.settings.get(id));
+    for (const error of errors) parts.registry.failures.set(error.message, error);
+    return {
+      paths,
+      config,
+      instance: parts.instance,
+      registry: parts.registry,
+      vms: parts.vms,
+      operations: parts.operations,
+      ledger: parts.ledger,
+      handles: parts.handles,
+      lifecycle: parts.lifecycle,
+      recovery: parts.recovery,
+      pluginErrors: errors,
+      log,
+      close: async () => {
+        store.close();
+        await lock.close();
+      },
+    };
+  } catch (error) {
+    store.close();
+    await helpersLock?.close();
+    throw error;
+  }
+};

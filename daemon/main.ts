@@ -1,0 +1,76 @@
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { builtIn } from '../capabilities/index.ts';
+import { serveApi } from '../core/api/server.ts';
+import { resolvePaths } from '../core/config/paths.ts';
+import { ConfigFile } from '../core/config/settings.ts';
+import { BangerError, toBangerError } from '../core/errors.ts';
+import { lockExclusively } from '../core/host/helpers-lock.ts';
+import { createKernel } from '../core/kernel.ts';
+import { createLogger } from '../core/log/create-logger.ts';
+import { exposePluginApi } from '../core/plugins/load.ts';
+
+/** How long running operations may go on after `daemon stop`, milliseconds. */
+const closeDeadlineMs = 60_000;
+
+const readBuild = async (): Promise<{ version: string; buildId: string }> => {
+  const here = fileURLToPath(new URL('.', import.meta.url));
+  const [manifest, buildId] = await Promise.all([
+    readFile(join(here, '..', 'package.json'), 'utf8'),
+    readFile(join(here, 'build-id'), 'utf8'),
+  ]);
+  const { version } = JSON.parse(manifest) as { version: string };
+  return { version, buildId: buildId.trim() };
+};
+
+const main = async (): Promise<void> => {
+  const paths = resolvePaths(process.env);
+  const build = await readBuild();
+  await mkdir(paths.stateDirectory, { recursive: true, mode: 0o700 });
+  const lock = await lockExclusively(join(paths.stateDirectory, 'daemon.lock'));
+  if (lock === undefined) {
+    throw new BangerError(
+      'DAEMON_RUNNING',
+      `a daemon is running with the state directory ${paths.stateDirectory}`,
+    );
+  }
+  const config = await ConfigFile.read(paths.configPath);
+  const log = createLogger(paths.daemonLogPath, config.settings().logLevel);
+  exposePluginApi(new URL('./plugin-api.js', import.meta.url).href);
+  const kernel = await createKernel({ paths, builtIn, config, log });
+
+  let stopping: Promise<void> | undefined;
+  const stop = async (replace: boolean): Promise<void> => {
+    log.info({ replace }, 'daemon stops');
+    await kernel.lifecycle.close(closeDeadlineMs);
+    const isAnyUp = kernel.vms.list().some(({ run }) => run.state !== 'stopped');
+    if (!isAnyUp) await kernel.ledger.unwind({ scopes: ['host'] });
+    await api.close();
+    await rm(paths.socketPath, { force: true });
+    await kernel.close();
+    await lock.close();
+    // What a capability still has open (a channel to a guest) is cut; VMMs run on by themselves.
+    process.exit(0);
+  };
+  const shutdown = (replace: boolean): Promise<void> => {
+    stopping ??= stop(replace);
+    return stopping;
+  };
+  const api = await serveApi(kernel, { ...build, shutdown });
+  kernel.recovery.begin();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      void shutdown(false);
+    });
+  }
+  log.info({ ...build, socket: paths.socketPath }, 'daemon is up');
+};
+
+main().catch((thrown: unknown) => {
+  // Whoever started us reads this line; see cli/daemon.
+  const error = toBangerError(thrown);
+  if (error.code === 'INTERNAL') console.error(thrown);
+  console.error(JSON.stringify({ error: error.toBody() }));
+  process.exit(1);
+});
