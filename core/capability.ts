@@ -111,7 +111,7 @@ export interface Handlers<I = unknown, O = unknown> {
   preStop?(operation: VmOperation, claims: Claims<I, O>): Promise<void>;
   /** After the daemon's restart, for a VM that was adopted. */
   resume?(operation: VmOperation, claims: Claims<I, O>): Promise<void>;
-  /** The VMM went by itself. The unwind follows. */
+  /** The VMM is gone: by itself, or at the end of a stop or of a failed start. The unwind follows. */
   exited?(operation: VmOperation, claims: Claims<I, O>): Promise<void>;
   readonly actions?: Readonly<Record<string, ErasedAction>>;
   doctor?(): Promise<readonly DoctorCheck[]>;

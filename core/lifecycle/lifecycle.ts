@@ -12,7 +12,7 @@ import type { VmmExit, VmmHandle } from '../vmm/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { Leases } from './leases.ts';
 import { startVm, type StartOutcome } from './start.ts';
-import { stopVm } from './stop.ts';
+import { stopVm, tellExited } from './stop.ts';
 import { describeFailures, unwindRun, unwindVm } from './unwind.ts';
 
 interface Active {
@@ -238,7 +238,7 @@ export class Lifecycle {
   }
 
   #exited(vmId: string, runId: string, exit: VmmExit): void {
-    const { vms, registry, ledger, handles } = this.#deps;
+    const { vms, ledger, handles } = this.#deps;
     const vm = vms.find(vmId);
     // A stop, or a later run: whoever ended it also unwinds it.
     if (vm?.run.runId !== runId || vm.run.state !== 'running') return;
@@ -250,7 +250,7 @@ export class Lifecycle {
       return;
     }
     this.#begin(vm, 'exit', async (running) => {
-      await registry.hooks.exited.promise({ ...running, vm, runId });
+      await tellExited(this.#deps, { ...running, vm, runId });
       await unwindRun(ledger, vmId, runId);
       handles.delete(vmId);
       const error = new BangerError('VMM_FAILED', `the VM ended by itself: ${exit.detail}`);

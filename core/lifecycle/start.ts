@@ -8,6 +8,7 @@ import type { VmmDriver, VmmHandle } from '../vmm/driver.ts';
 import type { MachineSpec } from '../vmm/machine-spec.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { provision } from './provision.ts';
+import { tellExited } from './stop.ts';
 import { describeFailures, notClean, unwindRun } from './unwind.ts';
 
 export interface StartOutcome {
@@ -92,6 +93,7 @@ export const startVm = async (
     const error = toBangerError(running.signal.aborted ? running.signal.reason : thrown);
     if (committed) throw error;
     failed.abort(error);
+    await tellExited(deps, { ...running, vm, runId });
     deps.handles.delete(vm.id);
     const failures = await unwindRun(ledger, vm.id, runId);
     if (failures.length > 0)

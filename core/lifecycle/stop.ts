@@ -7,6 +7,15 @@ import type { Vm } from '../vm/repository.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { notClean, unwindRun } from './unwind.ts';
 
+/** Connections and watchers go; what they took from the host is the unwind's. */
+export const tellExited = async (deps: LifecycleDeps, operation: VmOperation): Promise<void> => {
+  try {
+    await deps.registry.hooks.exited.promise(operation);
+  } catch (error) {
+    deps.log.warn({ vm: operation.vm.name, error: messageOf(error) }, 'exited failed; going on');
+  }
+};
+
 /** How long the guest may take to accept a shutdown, milliseconds. */
 const shutdownRequestMs = 5_000;
 
@@ -41,6 +50,7 @@ export const stopVm = async (
     if (!hurry.aborted) await handle.shutdown(hurry);
   }
   running.stage('cleanup');
+  await tellExited(deps, operation);
   const failures = await unwindRun(ledger, vm.id, vm.run.runId);
   handles.delete(vm.id);
   if (failures.length > 0) {

@@ -1,0 +1,272 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { defineCapability, type Capability } from '../../../core/capability.ts';
+import type { Ledger } from '../../../core/ledger/ledger.ts';
+import type { ClaimRows } from '../../../core/ledger/rows.ts';
+import { unwindRun, unwindVm } from '../../../core/lifecycle/unwind.ts';
+import { createTestLedger, testHost } from '../../support/ledger.ts';
+
+/** A capability whose host objects are files. */
+const fileCapability = (id: string, refuses: ReadonlySet<string> = new Set()): Capability =>
+  defineCapability({
+    id,
+    summary: 'files',
+    config: z.object({}),
+    identity: { version: 1, schema: z.object({ path: z.string() }) },
+    teardown: {
+      cleanup: async ({ identity }) => {
+        if (refuses.has(identity.path)) throw new Error('EPERM');
+        await rm(identity.path, { force: true });
+      },
+      reconcile: ({ identity }) =>
+        Promise.resolve(existsSync(identity.path) ? 'healthy' : 'lost'),
+      scan: () => Promise.resolve([]),
+    },
+    setup: () => ({}),
+  });
+
+const never = new AbortController().signal;
+const owner = { vmId: 'vm-1', runId: 'run-1' };
+
+describe('Ledger', () => {
+  let folder: string;
+  let refuses: Set<string>;
+  let files: Capability;
+  let ledger: Ledger;
+  let rows: ClaimRows;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'banger-ledger-'));
+    refuses = new Set();
+    files = fileCapability('files', refuses);
+    ({ ledger, rows } = await createTestLedger([files], testHost(folder)));
+  });
+  afterEach(async () => {
+    await rm(folder, { recursive: true });
+  });
+
+  const make = (path: string) => async () => {
+    await writeFile(path, '');
+    return { value: path };
+  };
+
+  it('writes the intent before the object exists, and held after', async () => {
+    const claims = ledger.bind(files, owner, never);
+    const path = join(folder, 'a');
+    let during: string | undefined;
+    await claims.acquire({ key: 'a', scope: 'run', identity: { path } }, async () => {
+      during = rows.byKey('files', 'a')?.state;
+      return make(path)();
+    });
+    expect(during).toBe('intent');
+    expect(rows.byKey('files', 'a')?.state).toBe('held');
+  });
+
+  it('lets one of two have a key', async () => {
+    const claims = ledger.bind(files, owner, never);
+    const path = join(folder, 'a');
+    await claims.acquire({ key: 'a', scope: 'run', identity: { path } }, make(path));
+    await expect(
+      claims.acquire({ key: 'a', scope: 'run', identity: { path } }, make(path)),
+    ).rejects.toMatchObject({ code: 'CLAIM_CONFLICT' });
+  });
+
+  it('undoes a failed start newest first, and keeps held vm claims', async () => {
+    const claims = ledger.bind(files, owner, never);
+    const disk = join(folder, 'disk');
+    const tap = join(folder, 'tap');
+    const half = join(folder, 'half');
+    await claims.acquire({ key: 'disk', scope: 'vm', identity: { path: disk } }, make(disk));
+    await claims.acquire({ key: 'tap', scope: 'run', identity: { path: tap } }, make(tap));
+    await expect(
+      claims.acquire({ key: 'half', scope: 'vm', identity: { path: half } }, async () => {
+        await writeFile(half, '');
+        throw new Error('no space');
+      }),
+    ).rejects.toThrow('no space');
+    expect(await unwindRun(ledger, 'vm-1', 'run-1')).toEqual([]);
+    expect([disk, tap, half].map((path) => existsSync(path))).toEqual([true, false, false]);
+    expect(rows.select({}).map(({ key }) => key)).toEqual(['disk']);
+    expect(await unwindVm(ledger, 'vm-1')).toEqual([]);
+    expect(existsSync(disk)).toBe(false);
+  });
+
+  it('goes on past a claim that cannot be released, and keeps its row', async () => {
+    const claims = ledger.bind(files, owner, never);
+    const paths = ['a', 'b', 'c'].map((key) => join(folder, key));
+    for (const path of paths)
+      await claims.acquire({ key: path, scope: 'run', identity: { path } }, make(path));
+    refuses.add(paths[1] ?? '');
+    const failures = await unwindRun(ledger, 'vm-1', 'run-1');
+    expect(failures.map(({ claimId }) => claimId)).toEqual([`files/${paths[1] ?? ''}`]);
+    expect(paths.map((path) => existsSync(path))).toEqual([false, true, false]);
+    expect(rows.select({}).map(({ state }) => state)).toEqual(['releasing']);
+  });
+
+  it('goes on past a row that it cannot read', async () => {
+    const claims = ledger.bind(files, owner, never);
+    const path = join(folder, 'a');
+    await claims.acquire({ key: 'a', scope: 'run', identity: { path } }, make(path));
+    rows.insert({
+      capability: 'files',
+      key: 'broken',
+      token: 'aaaaa',
+      scope: 'run',
+      owner_id: 'vm-1',
+      run_id: 'run-1',
+      identity: '{"path":',
+      version: 1,
+      uses: '[]',
+      boot_id: 'boot-1',
+    });
+    const failures = await unwindRun(ledger, 'vm-1', 'run-1');
+    expect(failures.map(({ claimId }) => claimId)).toEqual(['files/broken']);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('refuses to release what another claim uses, and names the user', async () => {
+    const claims = ledger.bind(files, null, never);
+    const image = join(folder, 'image');
+    const disk = join(folder, 'disk');
+    await claims.acquire({ key: 'image', scope: 'store', identity: { path: image } }, make(image));
+    await ledger.bind(files, owner, never).acquire(
+      { key: 'disk', scope: 'vm', identity: { path: disk }, uses: ['files/image'] },
+      make(disk),
+    );
+    const [claim] = claims.list({ scope: 'store' });
+    if (claim === undefined) throw new Error('no claim');
+    await expect(claims.release(claim)).rejects.toMatchObject({
+      code: 'CLAIM_IN_USE',
+      message: expect.stringContaining('files/disk') as string,
+    });
+    expect(existsSync(image)).toBe(true);
+    await unwindVm(ledger, 'vm-1');
+    await claims.release(claim);
+    expect(existsSync(image)).toBe(false);
+  });
+
+  it('refuses a claim on something that is not held', async () => {
+    await expect(
+      ledger
+        .bind(files, owner, never)
+        .acquire({ key: 'a', scope: 'vm', identity: { path: 'x' }, uses: ['files/none'] }, () =>
+          Promise.reject(new Error('not reached')),
+        ),
+    ).rejects.toMatchObject({ code: 'CLAIM_CONFLICT' });
+    expect(rows.select({})).toEqual([]);
+  });
+
+  it('awaits allocations in flight before it cleans, and refuses late ones', async () => {
+    const claims = ledger.bind(files, owner, never);
+    const path = join(folder, 'slow');
+    let finish = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (finish = resolve));
+    const acquiring = claims.acquire(
+      { key: 'slow', scope: 'run', identity: { path } },
+      async () => {
+        await gate;
+        return make(path)();
+      },
+    );
+    const unwinding = unwindRun(ledger, 'vm-1', 'run-1');
+    await expect(
+      claims.acquire({ key: 'late', scope: 'run', identity: { path } }, make(path)),
+    ).rejects.toMatchObject({ code: 'CLAIMS_CLOSED' });
+    finish();
+    await acquiring;
+    expect(await unwinding).toEqual([]);
+    expect(existsSync(path)).toBe(false);
+    expect(rows.select({})).toEqual([]);
+  });
+
+  it('makes a shared thing once for all who ask at the same time', async () => {
+    const claims = ledger.bind(files, null, never);
+    const path = join(folder, 'bridge');
+    let made = 0;
+    const ensure = () =>
+      claims.ensure({ key: 'bridge', scope: 'host', identity: { path } }, async () => {
+        made++;
+        await writeFile(path, '');
+        return { value: undefined };
+      });
+    const [first, second] = await Promise.all([ensure(), ensure()]);
+    const third = await ensure();
+    expect(made).toBe(1);
+    expect(new Set([first.seq, second.seq, third.seq]).size).toBe(1);
+  });
+
+  it('undoes a shared thing that failed to be made, by the same path', async () => {
+    const claims = ledger.bind(files, null, never);
+    const path = join(folder, 'bridge');
+    await expect(
+      claims.ensure({ key: 'bridge', scope: 'host', identity: { path } }, async () => {
+        await writeFile(path, '');
+        throw new Error('half-way');
+      }),
+    ).rejects.toThrow('half-way');
+    expect(existsSync(path)).toBe(false);
+    expect(rows.select({})).toEqual([]);
+  });
+
+  it('hands an idle host claim to one run only', async () => {
+    const host = ledger.bind(files, null, never);
+    const path = join(folder, 'warm');
+    await host.acquire({ key: 'warm', scope: 'host', identity: { path } }, make(path));
+    const first = ledger.bind(files, owner, never).take(() => true);
+    const second = ledger.bind(files, { vmId: 'vm-2', runId: 'run-2' }, never).take(() => true);
+    expect(first).toMatchObject({ key: 'warm', scope: 'run', ownerId: 'vm-1' });
+    expect(second).toBeUndefined();
+  });
+
+  it('tells what is lost, oldest first', async () => {
+    const claims = ledger.bind(files, owner, never);
+    for (const key of ['a', 'b'])
+      await claims.acquire(
+        { key, scope: 'run', identity: { path: join(folder, key) } },
+        make(join(folder, key)),
+      );
+    await rm(join(folder, 'a'));
+    expect((await ledger.reconcile({ ownerId: 'vm-1' })).map(({ found }) => found)).toEqual([
+      'lost',
+      'healthy',
+    ]);
+  });
+
+  it('leaves no file and no row behind, whatever fails where (property)', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ scope: fc.constantFrom('run', 'vm', 'op'), fails: fc.boolean() }), {
+          maxLength: 8,
+        }),
+        async (steps) => {
+          const claims = ledger.bind(files, owner, never);
+          for (const [index, { scope, fails }] of steps.entries()) {
+            const path = join(folder, `p${String(index)}`);
+            const done = claims.acquire({ key: path, scope: scope as 'run', identity: { path } }, async () => {
+              await writeFile(path, '');
+              if (fails) throw new Error('fails');
+              return { value: undefined };
+            });
+            await done.catch(() => undefined);
+            if (fails) break;
+          }
+          expect(await unwindRun(ledger, 'vm-1', 'run-1')).toEqual([]);
+          const kept = rows.select({});
+          expect(kept.every(({ scope, state }) => scope === 'vm' && state === 'held')).toBe(true);
+          for (const { key } of kept) expect(existsSync(key)).toBe(true);
+          expect(await unwindVm(ledger, 'vm-1')).toEqual([]);
+          expect(rows.select({})).toEqual([]);
+          expect(steps.some((_, index) => existsSync(join(folder, `p${String(index)}`)))).toBe(
+            false,
+          );
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+});
