@@ -23,8 +23,7 @@ const fileCapability = (id: string, refuses: ReadonlySet<string> = new Set()): C
         if (refuses.has(identity.path)) throw new Error('EPERM');
         await rm(identity.path, { force: true });
       },
-      reconcile: ({ identity }) =>
-        Promise.resolve(existsSync(identity.path) ? 'healthy' : 'lost'),
+      reconcile: ({ identity }) => Promise.resolve(existsSync(identity.path) ? 'healthy' : 'lost'),
       scan: () => Promise.resolve([]),
     },
     setup: () => ({}),
@@ -134,10 +133,12 @@ describe('Ledger', () => {
     const image = join(folder, 'image');
     const disk = join(folder, 'disk');
     await claims.acquire({ key: 'image', scope: 'store', identity: { path: image } }, make(image));
-    await ledger.bind(files, owner, never).acquire(
-      { key: 'disk', scope: 'vm', identity: { path: disk }, uses: ['files/image'] },
-      make(disk),
-    );
+    await ledger
+      .bind(files, owner, never)
+      .acquire(
+        { key: 'disk', scope: 'vm', identity: { path: disk }, uses: ['files/image'] },
+        make(disk),
+      );
     const [claim] = claims.list({ scope: 'store' });
     if (claim === undefined) throw new Error('no claim');
     await expect(claims.release(claim)).rejects.toMatchObject({
@@ -247,11 +248,14 @@ describe('Ledger', () => {
           const claims = ledger.bind(files, owner, never);
           for (const [index, { scope, fails }] of steps.entries()) {
             const path = join(folder, `p${String(index)}`);
-            const done = claims.acquire({ key: path, scope: scope as 'run', identity: { path } }, async () => {
-              await writeFile(path, '');
-              if (fails) throw new Error('fails');
-              return { value: undefined };
-            });
+            const done = claims.acquire(
+              { key: path, scope: scope as 'run', identity: { path } },
+              async () => {
+                await writeFile(path, '');
+                if (fails) throw new Error('fails');
+                return { value: undefined };
+              },
+            );
             await done.catch(() => undefined);
             if (fails) break;
           }

@@ -25,9 +25,9 @@ describe('sortCapabilities', () => {
   });
 
   it('names a cycle', () => {
-    expect(() =>
-      sortCapabilities([node('a', ['c']), node('b', ['a']), node('c', ['b'])]),
-    ).toThrow('a → c → b → a');
+    expect(() => sortCapabilities([node('a', ['c']), node('b', ['a']), node('c', ['b'])])).toThrow(
+      'a → c → b → a',
+    );
   });
 
   it('sorts any acyclic graph so that each comes after its own (property)', () => {
