@@ -140,6 +140,8 @@ export interface CapabilityEnv<C, I, O, N extends Refs, W extends Refs> {
   readonly directory: string;
   /** Its folder under the configuration directory (keys and such); not made until it is needed. */
   readonly configDirectory: string;
+  /** Its folder in the user's cache, shared by all daemons of the user; may be wiped at any time. */
+  readonly cacheDirectory: string;
   readonly log: Logger;
 }
 

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asFunction, asValue, createContainer, InjectionMode } from 'awilix';
 import type { Capability } from './capability.ts';
@@ -146,6 +145,7 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
             bootId: c.bootId,
             stateDirectory: paths.stateDirectory,
             configDirectory: paths.configDirectory,
+            cacheDirectory: paths.cacheDirectory,
             log: c.log,
             provided: [
               provide(ChannelsRef, {
@@ -162,7 +162,6 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
       recovery: asFunction((c: Cradle) => new Recovery(c, c.lifecycle)).singleton(),
     });
     const parts = container.cradle;
-    await mkdir(paths.cacheDirectory, { recursive: true });
     await parts.registry.install(installed, chosen.isEnabled, ({ id }) => chosen.settings.get(id));
     for (const error of errors) parts.registry.failures.set(error.message, error);
     return {

@@ -28,6 +28,7 @@ interface RegistryOptions {
   readonly bootId: string;
   readonly stateDirectory: string;
   readonly configDirectory: string;
+  readonly cacheDirectory: string;
   readonly log: Logger;
   /** Services of core's own. */
   readonly provided: readonly Provided[];
@@ -114,7 +115,8 @@ export class Registry {
     capability: Capability,
     settings: (capability: Capability) => unknown,
   ): Parameters<Capability['setup']>[0] {
-    const { exec, instance, ledger, stateDirectory, configDirectory, log } = this.#options;
+    const { exec, instance, ledger, stateDirectory, configDirectory, cacheDirectory, log } =
+      this.#options;
     const services: Record<string, unknown> = {};
     for (const [name, ref] of Object.entries(capability.needs)) {
       if (!this.#services.has(ref.id)) {
@@ -135,6 +137,7 @@ export class Registry {
       instance,
       directory: join(stateDirectory, capability.id),
       configDirectory,
+      cacheDirectory: join(cacheDirectory, capability.id),
       log: log.child({ capability: capability.id }),
     };
   }

@@ -46,6 +46,7 @@ export type {
   Nic,
   SeedFile,
 } from '../vmm/machine-spec.ts';
+export { ensureCachedFolder, type CachedFolder } from '../host/cached-folder.ts';
 export { newToken } from '../token.ts';
 export { isProcessAlive, processIdentity } from '../host/process-identity.ts';
 export { formatSize, parseSize } from '../size.ts';

@@ -6,19 +6,18 @@ export interface StoredKernel extends KernelSpec {
   readonly name: string;
   /** For `uses`. */
   readonly claimId: string;
-  /** Folder `lib/modules/<release>` and nothing else above it, for an image build. */
-  readonly modulesRoot: string;
+  /** Tar archive of `lib/modules/<release>`, for an image build. */
+  readonly modulesArchive: string;
 }
 
 export interface Kernels {
   /**
-   * The kernel of that name, built or fetched first where it is absent.
+   * The kernel of that name, fetched and unpacked first where it is absent.
    * @throws BangerError KERNEL_UNKNOWN, IMAGE_BUILD_FAILED
    */
   resolve(name: string, operation: OperationContext): Promise<StoredKernel>;
+  /** The stored kernel of that content id. @throws BangerError KERNEL_UNKNOWN */
+  get(id: string): StoredKernel;
 }
 
 export const KernelsRef = serviceRef<Kernels>('kernels');
-
-/** The kernel that images use which do not name one. */
-export const defaultKernelName = 'debian-bookworm-cloud';

@@ -1,0 +1,178 @@
+// What the guest's agent can do, over a pool of streams.
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { AgentError } from './agent-error.ts';
+import type { ConnectionPool } from './pool.ts';
+import { feedStdin, type StdinSource } from './stdin.ts';
+import {
+  openSession,
+  type Exit,
+  type Fields,
+  type Session,
+  type SessionEnd,
+  type SessionOptions,
+  type Sink,
+} from './session.ts';
+
+export const healthSchema = z.object({
+  agent: z.string().max(64),
+  protocol: z.int().positive(),
+  hostname: z.string().max(64),
+  machineId: z.string().max(64),
+  bootId: z.string().max(64),
+  uptimeMs: z.int().nonnegative(),
+  init: z.string().max(128),
+});
+
+export type Health = z.infer<typeof healthSchema>;
+
+export interface ExecRequest {
+  readonly argv: readonly string[];
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly cwd?: string | undefined;
+  readonly pty?: { readonly rows: number; readonly columns: number } | undefined;
+  /** `none`, the default, is /dev/null. `session`: the caller writes through `onSession`'s. */
+  readonly stdin?: StdinSource | 'none' | 'session' | undefined;
+  readonly onStdout?: Sink | undefined;
+  readonly onStderr?: Sink | undefined;
+  readonly onOpened?: ((pid: number) => void) | undefined;
+  /** For signals, window sizes and interactive input. */
+  readonly onSession?: ((session: Session) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PutRequest {
+  readonly path: string;
+  readonly source: StdinSource;
+  readonly mode?: number | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface GetRequest {
+  readonly path: string;
+  readonly onData: Sink;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ReadyOptions {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const RETRY_FIRST_MS = 10;
+const RETRY_LAST_MS = 200;
+/** A guest that is not up yet never answers CLOSE: don't wait long to give its stream up. */
+const HEALTH_CLOSE_MS = 500;
+
+export class Agent {
+  readonly #pool: ConnectionPool;
+
+  constructor(pool: ConnectionPool) {
+    this.#pool = pool;
+  }
+
+  async healthz(signal?: AbortSignal): Promise<Health> {
+    const options = { signal, closeDeadlineMs: HEALTH_CLOSE_MS };
+    const health = healthSchema.safeParse(reply(await this.#run('healthz', [], options)));
+    if (health.success) return health.data;
+    const { error: cause } = health;
+    throw new AgentError('AGENT_BAD_ANSWER', 'the guest does not say how it is', { cause });
+  }
+
+  /** The guest's first answer. Where the stream is there before the guest is, one question does. */
+  async waitReady({ deadlineMs, signal }: ReadyOptions): Promise<Health> {
+    const late = AbortSignal.timeout(deadlineMs);
+    const either = signal ? AbortSignal.any([signal, late]) : late;
+    let last: unknown;
+    for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_LAST_MS)) {
+      try {
+        return await this.healthz(either);
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (late.aborted) throw silent(deadlineMs, last ?? error);
+        if (!(error instanceof AgentError && error.transient)) throw error;
+        last = error;
+      }
+      try {
+        await delay(pause, undefined, { signal: either });
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw silent(deadlineMs, last ?? error);
+      }
+    }
+  }
+
+  async exec(request: ExecRequest): Promise<Exit> {
+    const { argv, env = {}, cwd, pty, stdin = 'none' } = request;
+    const fields: [string, string][] = argv.map((arg) => ['arg', arg]);
+    for (const [key, value] of Object.entries(env)) fields.push(['env', `${key}=${value}`]);
+    if (cwd !== undefined) fields.push(['cwd', cwd]);
+    if (pty) fields.push(['pty', `${pty.rows}x${pty.columns}`]);
+    if (stdin === 'none') fields.push(['stdin', 'none']);
+    return exit(
+      await this.#run('exec', fields, request, (session) => {
+        request.onSession?.(session);
+        return stdin === 'none' || stdin === 'session' ? undefined : feedStdin(session, stdin);
+      }),
+    );
+  }
+
+  async putFile({ path, source, mode, uid, gid, signal }: PutRequest): Promise<void> {
+    const fields: [string, string][] = [['path', path]];
+    if (mode !== undefined) fields.push(['mode', mode.toString(8)]);
+    if (uid !== undefined) fields.push(['uid', String(uid)]);
+    if (gid !== undefined) fields.push(['gid', String(gid)]);
+    exit(await this.#run('put', fields, { signal }, (session) => feedStdin(session, source)));
+  }
+
+  async getFile({ path, onData, signal }: GetRequest): Promise<void> {
+    exit(await this.#run('get', [['path', path]], { signal, onStdout: onData }));
+  }
+
+  /** Resolves when the guest has begun to end; the VMM's exit tells when it has. */
+  async shutdown(signal?: AbortSignal): Promise<void> {
+    reply(await this.#run('shutdown', [], { signal }));
+  }
+
+  close(): void {
+    this.#pool.close();
+  }
+
+  async #run(
+    method: string,
+    fields: Fields,
+    options: SessionOptions,
+    feed?: (session: Session) => Promise<void> | undefined,
+  ): Promise<SessionEnd> {
+    const lease = await this.#pool.acquire(options.signal);
+    try {
+      const session = openSession(lease.connection, method, fields, options);
+      const fed = feed?.(session);
+      fed?.catch((error: unknown) => session.close(error));
+      return await session.result;
+    } finally {
+      lease.release();
+    }
+  }
+}
+
+function silent(deadlineMs: number, cause: unknown): AgentError {
+  return new AgentError('AGENT_SILENT', `no answer from the guest in ${deadlineMs} ms`, { cause });
+}
+
+function exit(end: SessionEnd): Exit {
+  if (end.kind !== 'reply') return end;
+  throw new AgentError('AGENT_BAD_ANSWER', 'the guest replied where it should have ended');
+}
+
+function reply(end: SessionEnd): unknown {
+  if (end.kind !== 'reply') throw new AgentError('AGENT_BAD_ANSWER', 'the guest did not reply');
+  try {
+    return JSON.parse(end.json);
+  } catch (error) {
+    throw new AgentError('AGENT_BAD_ANSWER', 'the reply is not JSON', { cause: error });
+  }
+}

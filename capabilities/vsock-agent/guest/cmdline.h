@@ -1,0 +1,8 @@
+#pragma once
+
+struct boot_options {
+  char root[128], work[128], init[128];
+};
+
+// The banger.* words of /proc/cmdline.
+void read_boot_options(struct boot_options *options);

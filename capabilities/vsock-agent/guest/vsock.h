@@ -1,0 +1,4 @@
+#pragma once
+
+// A listening socket on VSOCK_PORT, or -1 where the guest has no vsock.
+int vsock_listen(void);

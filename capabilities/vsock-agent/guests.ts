@@ -1,0 +1,130 @@
+import {
+  BangerError,
+  messageOf,
+  type ExecOptions,
+  type ExecSession,
+  type Guest,
+  type Guests,
+} from '../../core/plugin-api/index.ts';
+import { Agent } from './agent.ts';
+import { AgentError } from './agent-error.ts';
+import { chardev } from './connect.ts';
+import { ConnectionPool } from './pool.ts';
+import type { Session } from './session.ts';
+
+/** The agent's errors as those that a user can act on. */
+const translate = (error: unknown): unknown => {
+  if (!(error instanceof AgentError)) return error;
+  if (error.code === 'AGENT_REFUSED')
+    return new BangerError('GUEST_FAILED', `the guest says: ${error.message}`, { cause: error });
+  if (error.code === 'AGENT_BAD_REQUEST')
+    return new BangerError('INPUT_INVALID', error.message, { cause: error });
+  const code = error.transient ? 'GUEST_UNREACHABLE' : 'AGENT_PROTOCOL';
+  return new BangerError(code, `the guest's agent: ${messageOf(error)}`, { cause: error });
+};
+
+const translated = async <T>(call: () => Promise<T>): Promise<T> => {
+  try {
+    return await call();
+  } catch (error) {
+    throw translate(error);
+  }
+};
+
+const startExec = async (
+  agent: Agent,
+  options: ExecOptions,
+  signal: AbortSignal,
+): Promise<ExecSession> => {
+  let onSession: (session: Session) => void = () => undefined;
+  const opened = new Promise<Session>((resolve) => {
+    onSession = resolve;
+  });
+  const result = translated(() =>
+    agent.exec({
+      argv: options.argv,
+      env: options.env,
+      cwd: options.cwd,
+      pty: options.pty,
+      stdin: options.stdin ? 'session' : 'none',
+      onStdout: (chunk) => options.onStdout(chunk),
+      onStderr: (chunk) => options.onStderr(chunk),
+      onSession: (session) => {
+        onSession(session);
+      },
+      signal,
+    }),
+  );
+  // Whichever comes first: a session, or the reason why there is none.
+  const session = await Promise.race([
+    opened,
+    result.then(() => {
+      throw new BangerError('AGENT_PROTOCOL', 'the guest ended a command that it never began');
+    }),
+  ]);
+  return {
+    write: async (chunk) => {
+      await session.write(chunk);
+    },
+    endInput: () => {
+      session.endStdin();
+    },
+    signal: (number) => {
+      session.signal(number);
+    },
+    resize: (rows, columns) => {
+      session.resize(rows, columns);
+    },
+    result,
+  };
+};
+
+const asGuest = (agent: Agent): Guest => ({
+  health: (signal) => translated(() => agent.healthz(signal)),
+  exec: (options, signal) => startExec(agent, options, signal),
+  put: (path, content, mode, signal) =>
+    translated(() => agent.putFile({ path, source: content, mode, signal })),
+  get: async (path, signal) => {
+    const chunks: Buffer[] = [];
+    await translated(() =>
+      agent.getFile({ path, onData: (chunk) => void chunks.push(Buffer.from(chunk)), signal }),
+    );
+    return Buffer.concat(chunks);
+  },
+  shutdown: (signal) => translated(() => agent.shutdown(signal)),
+});
+
+/** The agents that this daemon is connected to, by VM id. */
+export class ConnectedGuests implements Guests {
+  readonly #agents = new Map<string, { agent: Agent; guest: Guest }>();
+
+  /** Connects to a guest; its first answer comes when it is up. */
+  async connect(
+    vm: { readonly id: string; readonly name: string },
+    sockets: readonly string[],
+    deadlineMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.disconnect(vm);
+    const agent = new Agent(new ConnectionPool(sockets.map(chardev)));
+    this.#agents.set(vm.id, { agent, guest: asGuest(agent) });
+    try {
+      await translated(() => agent.waitReady({ deadlineMs, signal }));
+    } catch (error) {
+      this.disconnect(vm);
+      throw error;
+    }
+  }
+
+  disconnect(vm: { readonly id: string }): void {
+    this.#agents.get(vm.id)?.agent.close();
+    this.#agents.delete(vm.id);
+  }
+
+  of(vm: { readonly id: string; readonly name: string }): Guest {
+    const found = this.#agents.get(vm.id);
+    if (found === undefined)
+      throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' has no agent that answers`);
+    return found.guest;
+  }
+}

@@ -1,0 +1,72 @@
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import {
+  BangerError,
+  type GuestSeed,
+  type KernelSpec,
+  type SeedFile,
+} from '../../core/plugin-api/index.ts';
+import { encodeCpio, type CpioEntry } from './cpio.ts';
+
+const folder = (name: string): CpioEntry => ({ name, mode: 0o040755 });
+const file = (name: string, data: string | Uint8Array, mode = 0o100600): CpioEntry => ({
+  name,
+  mode,
+  data: typeof data === 'string' ? Buffer.from(data) : data,
+});
+
+/** The init in the guest reads one line an entry, so a line break would forge another one. */
+const line = (text: string): string => {
+  if (/[\n\r\0]/.test(text))
+    throw new BangerError('INPUT_INVALID', `a line break in ${JSON.stringify(text)}`);
+  return `${text}\n`;
+};
+
+const config = ({ hostname, address, gateway, dns }: GuestSeed): string =>
+  [
+    `hostname=${hostname}`,
+    ...(address === undefined ? [] : [`address=${address}`]),
+    ...(gateway === undefined ? [] : [`gateway=${gateway}`]),
+    ...dns.map((server) => `dns=${server}`),
+  ]
+    .map(line)
+    .join('');
+
+const manifest = (files: readonly SeedFile[]): string =>
+  files
+    .map(({ kind, mode, path }, index) =>
+      line(`${kind} ${mode.toString(8)} ${String(index)} ${path}`),
+    )
+    .join('');
+
+/** What is the same for all VMs of one kernel: init (which is also the agent) and modules. */
+export const readInitrdBase = async (
+  kernel: KernelSpec,
+  agentPath: string,
+): Promise<readonly CpioEntry[]> => {
+  const modules = await Promise.all(
+    kernel.initrdModules.map(async (path) => ({
+      name: basename(path),
+      data: await readFile(path),
+    })),
+  );
+  return [
+    folder('dev'),
+    folder('proc'),
+    folder('sys'),
+    folder('modules'),
+    file('init', await readFile(agentPath), 0o100755),
+    file('modules/list', modules.map(({ name }) => line(name)).join('')),
+    ...modules.map(({ name, data }) => file(`modules/${name}`, data)),
+  ];
+};
+
+/** The initrd of one start: the base, and the seed that makes this guest itself. */
+export const buildInitrd = (base: readonly CpioEntry[], seed: GuestSeed): Buffer =>
+  encodeCpio([
+    ...base,
+    folder('seed'),
+    file('seed/config', config(seed)),
+    file('seed/manifest', manifest(seed.files)),
+    ...seed.files.map(({ content }, index) => file(`seed/${String(index)}`, content)),
+  ]);
