@@ -102,7 +102,8 @@ export const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
 /** Any thrown value as a BangerError; a foreign one is `INTERNAL` and keeps its cause. */
-export const toBangerError = (error: unknown): BangerError =>
-  error instanceof BangerError
-    ? error
-    : new BangerError('INTERNAL', messageOf(error), { cause: error });
+export const toBangerError = (error: unknown): BangerError => {
+  if (error instanceof BangerError) return error;
+  const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
+  return new BangerError(isFull ? 'DISK_FULL' : 'INTERNAL', messageOf(error), { cause: error });
+};

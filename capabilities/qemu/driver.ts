@@ -1,8 +1,9 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BangerError,
   newToken,
+  observePath,
   type Claims,
   type DetachedProcess,
   type Executor,
@@ -17,7 +18,7 @@ import { isOurs } from './find-process.ts';
 import { createHandle } from './handle.ts';
 import type { QemuIdentity, QemuObserved } from './identity.ts';
 import { Qmp } from './qmp.ts';
-import { processName } from './teardown.ts';
+import { folderName, processName } from './teardown.ts';
 
 export interface QemuDriverOptions {
   readonly binary: string;
@@ -39,16 +40,25 @@ const tail = async (path: string): Promise<string> => {
   return text.trim().split('\n').slice(-logTailLines).join('; ');
 };
 
-/** The VM's folder outlives its runs: `vm logs` tells of the last one. */
-const ensureFolder = async (folder: string, vmId: string, claims: QemuClaims): Promise<void> => {
-  await claims.ensure(
-    { key: `folder:${vmId}`, scope: 'vm', identity: { kind: 'folder', path: folder } },
+/**
+ * The VM's folder outlives its runs: `vm logs` tells of the last one. Its name is short, because a
+ * socket's path has at most 107 bytes.
+ */
+const ensureFolder = async (
+  directory: string,
+  vmId: string,
+  claims: QemuClaims,
+): Promise<string> => {
+  const token = newToken(8);
+  const path = join(directory, folderName(token));
+  const { identity } = await claims.ensure(
+    { key: `folder:${vmId}`, scope: 'vm', token, identity: { kind: 'folder', path } },
     async () => {
-      await mkdir(folder, { mode: 0o700 });
-      const { dev, ino } = await stat(folder);
-      return { value: undefined, observed: { dev, ino } };
+      await mkdir(path, { mode: 0o700 });
+      return { value: undefined, observed: await observePath(path) };
     },
   );
+  return identity.kind === 'folder' ? identity.path : path;
 };
 
 /** Races "the control socket answers" against "QEMU has ended". */
@@ -86,8 +96,7 @@ export const createQemuDriver = (
     if (acceleration.kind === 'tcg')
       operation.notice(`no KVM: ${acceleration.why}; QEMU emulates the CPU (TCG), which is slower`);
     const tscKhz = acceleration.kind === 'tcg' ? await options.tscKhz() : undefined;
-    const folder = join(directory, vm.id);
-    await ensureFolder(folder, vm.id, claims);
+    const folder = await ensureFolder(directory, vm.id, claims);
     const token = newToken(8);
     const name = processName(instance.token, token);
     const sockets = [
@@ -138,11 +147,15 @@ export const createQemuDriver = (
       };
     },
     boot,
-    attach: async (operation, claims) => {
+    attach: async (_operation, claims) => {
+      const folder = claims
+        .list({ scope: 'vm' })
+        .map(({ identity }) => (identity.kind === 'folder' ? identity.path : undefined))
+        .find((path) => path !== undefined);
+      if (folder === undefined) return undefined;
       for (const { identity, observed } of claims.list({ scope: 'run' })) {
         if (identity.kind !== 'process' || observed === undefined || !('pid' in observed)) continue;
         if (!(await isOurs(observed, identity.name))) continue;
-        const folder = join(directory, operation.vm.id);
         const deadline = AbortSignal.timeout(startDeadlineMs);
         const qmp = await Qmp.connect(join(folder, qmpSocket), deadline);
         return createHandle(folder, qmp, observed);

@@ -1,4 +1,4 @@
-import { z, type IdentityCodec } from '../../core/plugin-api/index.ts';
+import { pathObserved, z, type IdentityCodec } from '../../core/plugin-api/index.ts';
 
 /** A VM's folder (scope `vm`: logs) or its process with the sockets (scope `run`). */
 const identity = z.discriminatedUnion('kind', [
@@ -12,10 +12,7 @@ const identity = z.discriminatedUnion('kind', [
   }),
 ]);
 
-const observed = z.union([
-  z.object({ dev: z.number(), ino: z.number() }),
-  z.object({ pid: z.int(), startTicks: z.number() }),
-]);
+const observed = z.union([pathObserved, z.object({ pid: z.int(), startTicks: z.number() })]);
 
 export type QemuIdentity = z.output<typeof identity>;
 export type QemuObserved = z.output<typeof observed>;

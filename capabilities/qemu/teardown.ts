@@ -1,12 +1,14 @@
-import { readdir, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   BangerError,
   isProcessAlive,
+  reconcilePath,
+  removeOwnedPath,
+  scanOwnedPaths,
   type Claim,
   type Found,
-  type Host,
+  type PathObserved,
   type ProcessIdentity,
   type Reconciled,
   type Teardown,
@@ -19,18 +21,11 @@ type QemuClaim = Claim<QemuIdentity, QemuObserved>;
 /** After SIGKILL a process may still be busy with the disk, milliseconds. */
 const killDeadlineMs = 10_000;
 
+export const folderName = (token: string): string => `vm-${token}`;
+
 /** `banger-<instance>-<token>`: what a VM's process is called. */
 export const processName = (instance: string, token: string): string =>
   `banger-${instance}-${token}`;
-
-const statOrUndefined = (path: string): Promise<{ dev: number; ino: number } | undefined> =>
-  stat(path).then(
-    ({ dev, ino }) => ({ dev, ino }),
-    (error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw error;
-    },
-  );
 
 const kill = async (identity: ProcessIdentity): Promise<void> => {
   try {
@@ -64,27 +59,14 @@ const cleanupProcess = async (
   for (const socket of sockets) await rm(socket, { force: true });
 };
 
-const cleanupFolder = async (
-  path: string,
-  observed: QemuObserved | undefined,
-  host: Host,
-): Promise<void> => {
-  const found = await statOrUndefined(path);
-  if (found === undefined) return;
-  const isSame =
-    observed === undefined ||
-    ('ino' in observed && found.dev === observed.dev && found.ino === observed.ino);
-  if (!isSame || dirname(path) !== host.directory) {
-    throw new BangerError('FOREIGN_OBJECT', `${path} is not the folder that was made for this VM`);
-  }
-  await rm(path, { recursive: true, force: true });
-};
+const pathOf = (observed: QemuObserved | undefined): PathObserved | undefined =>
+  observed !== undefined && 'ino' in observed ? observed : undefined;
 
 export const qemuTeardown: Teardown<QemuIdentity, QemuObserved> = {
   cleanup: (claim, host) =>
     claim.identity.kind === 'process'
       ? cleanupProcess(claim.identity.name, claim.identity.sockets, claim.observed)
-      : cleanupFolder(claim.identity.path, claim.observed, host),
+      : removeOwnedPath(claim.identity.path, { ...claim, observed: pathOf(claim.observed) }, host),
 
   reconcile: async ({ identity, observed }: QemuClaim): Promise<Reconciled> => {
     if (identity.kind === 'process') {
@@ -92,27 +74,22 @@ export const qemuTeardown: Teardown<QemuIdentity, QemuObserved> = {
         observed !== undefined && 'pid' in observed && (await isOurs(observed, identity.name));
       return isThere ? 'healthy' : 'lost';
     }
-    return (await statOrUndefined(identity.path)) === undefined ? 'lost' : 'healthy';
+    return reconcilePath(identity.path, pathOf(observed));
   },
 
-  scan: async ({ instance, directory }): Promise<readonly Found<QemuIdentity>[]> => {
-    const prefix = processName(instance.token, '');
+  scan: async (host): Promise<readonly Found<QemuIdentity>[]> => {
+    const prefix = processName(host.instance.token, '');
     const processes = await findByName((name) => name.startsWith(prefix));
-    const folders = await readdir(directory).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
-    });
     return [
       ...processes.map(({ pid, name }) => ({
         token: name.slice(prefix.length),
         description: `QEMU process ${String(pid)} (${name})`,
         identity: { kind: 'process' as const, name, sockets: [] },
       })),
-      ...folders.map((folder) => ({
-        token: basename(folder).split('.').at(-1) ?? '',
-        description: `folder ${join(directory, folder)}`,
-        identity: { kind: 'folder' as const, path: join(directory, folder) },
-      })),
+      ...(await scanOwnedPaths(host, /^vm-([a-z2-7]+)$/, (path) => ({
+        kind: 'folder' as const,
+        path,
+      }))),
     ];
   },
 };

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { stat, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -8,6 +8,7 @@ import {
   defineCapability,
   GuestsRef,
   newToken,
+  observePath,
   provide,
   z,
 } from '../../core/plugin-api/index.ts';
@@ -80,8 +81,7 @@ export const vsockAgentCapability = defineCapability({
         const path = join(directory, initrdName(token));
         await claims.acquire({ key: vm.id, scope: 'run', token, identity: { path } }, async () => {
           await writeFile(path, initrd, { mode: 0o600, flag: 'wx' });
-          const { dev, ino } = await stat(path);
-          return { value: undefined, observed: { dev, ino } };
+          return { value: undefined, observed: await observePath(path) };
         });
         machine.initrd = path;
       },

@@ -83,7 +83,7 @@ export const ensureCachedFolder = async (
     return { path, built: true };
   } finally {
     await rm(partial, { recursive: true, force: true });
-    await rm(lockPath, { force: true });
+    // The lock file stays: one that is removed would be locked by one and made anew by another.
     await lock.close();
   }
 };

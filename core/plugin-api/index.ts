@@ -46,7 +46,17 @@ export type {
   Nic,
   SeedFile,
 } from '../vmm/machine-spec.ts';
+export { bootstrapMode, type BootstrapMode } from '../host/bootstrap-mode.ts';
+export {
+  observePath,
+  pathObserved,
+  reconcilePath,
+  removeOwnedPath,
+  scanOwnedPaths,
+  type PathObserved,
+} from '../host/owned-path.ts';
 export { ensureCachedFolder, type CachedFolder } from '../host/cached-folder.ts';
+export { linkFolder } from '../host/link-folder.ts';
 export { newToken } from '../token.ts';
 export { isProcessAlive, processIdentity } from '../host/process-identity.ts';
 export { formatSize, parseSize } from '../size.ts';

@@ -1,0 +1,17 @@
+import type { Capability } from '../core/plugin-api/index.ts';
+import { imagesCapability } from './images/index.ts';
+import { kernelsCapability } from './kernels/index.ts';
+import { qemuCapability } from './qemu/index.ts';
+import { rootfsCapability } from './rootfs/index.ts';
+import { vsockAgentCapability } from './vsock-agent/index.ts';
+import { workDiskCapability } from './work-disk/index.ts';
+
+/** What is built in, in the order in which a start goes through it. */
+export const builtIn: readonly Capability[] = [
+  kernelsCapability,
+  imagesCapability,
+  rootfsCapability,
+  workDiskCapability,
+  vsockAgentCapability,
+  qemuCapability,
+];

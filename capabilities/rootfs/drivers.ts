@@ -1,0 +1,90 @@
+import { constants, copyFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  BangerError,
+  newToken,
+  type DiskFormat,
+  type Executor,
+} from '../../core/plugin-api/index.ts';
+import type { RootfsDriver } from './identity.ts';
+
+export const formatOf: Readonly<Record<RootfsDriver, DiskFormat>> = {
+  reflink: 'raw',
+  qcow2: 'qcow2',
+  copy: 'raw',
+};
+
+/** Whether files in that folder can share blocks (btrfs, xfs, bcachefs), found out by doing it. */
+export const canReflink = async (folder: string): Promise<boolean> => {
+  const source = join(folder, `probe-${newToken()}`);
+  const target = `${source}-clone`;
+  try {
+    await writeFile(source, 'x');
+    await copyFile(source, target, constants.COPYFILE_FICLONE_FORCE);
+    return true;
+  } catch (error) {
+    // Node reports what FICLONE says (EOPNOTSUPP, EXDEV, EINVAL, ENOTTY) or its own ENOSYS.
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS'].includes(code))
+      return false;
+    throw error;
+  } finally {
+    await rm(source, { force: true });
+    await rm(target, { force: true });
+  }
+};
+
+/**
+ * The cheapest means that the host and the VMM share.
+ * @throws BangerError INPUT_INVALID where the setting asks for one that they do not
+ */
+export const chooseDriver = (
+  setting: 'auto' | RootfsDriver,
+  reflink: boolean,
+  formats: readonly DiskFormat[],
+): RootfsDriver => {
+  if (setting === 'auto') {
+    if (reflink && formats.includes('raw')) return 'reflink';
+    return formats.includes('qcow2') ? 'qcow2' : 'copy';
+  }
+  if (setting === 'reflink' && !reflink) {
+    throw new BangerError(
+      'INPUT_INVALID',
+      'rootfs.driver is "reflink", but the file system of the state directory cannot',
+      { remedy: 'Set rootfs.driver to "auto", or move the state directory to btrfs or xfs.' },
+    );
+  }
+  if (!formats.includes(formatOf[setting])) {
+    throw new BangerError(
+      'INPUT_INVALID',
+      `rootfs.driver is "${setting}", but the VMM takes no ${formatOf[setting]} disks`,
+      { remedy: 'Set rootfs.driver to "auto".' },
+    );
+  }
+  return setting;
+};
+
+/** Makes `path`, which reads as the image and takes this VM's writes. */
+export const createDisk = async (
+  driver: RootfsDriver,
+  image: string,
+  path: string,
+  exec: Executor,
+  signal: AbortSignal,
+): Promise<void> => {
+  switch (driver) {
+    case 'qcow2':
+      await exec.run('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', image, path], {
+        signal,
+      });
+      return;
+    case 'reflink':
+      await exec.run('cp', ['--reflink=always', '--', image, path], { signal });
+      return;
+    case 'copy':
+      await exec.run('cp', ['--sparse=always', '--reflink=auto', '--', image, path], {
+        signal,
+        timeoutMs: 300_000,
+      });
+  }
+};
