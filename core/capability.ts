@@ -154,7 +154,7 @@ export interface CapabilitySpec<C, I, O, N extends Refs, W extends Refs> {
   readonly before?: readonly string[];
   /** May be switched off in `[capabilities]`. Plugins always may. */
   readonly optional?: boolean;
-  /** The stage that a start shows while this capability's preStart or postStart works. */
+  /** The stage that a start shows while this capability's postStart, or else its preStart, works. */
   readonly stage?: string;
   readonly config: z.ZodType<C>;
   readonly identity?: IdentityCodec<I, O>;

@@ -176,6 +176,7 @@ export class Registry {
         }
       });
     const { preStart, postStart, preStop, resume, exited } = handlers;
+    const staged: HookName = postStart === undefined ? 'preStart' : 'postStart';
     const tap = { name: capability.id, stage: index };
     for (const [hook, handler] of [
       ['preStart', preStart],
@@ -183,7 +184,8 @@ export class Registry {
     ] as const) {
       if (handler === undefined) continue;
       this.hooks[hook].tapPromise(tap, (operation: StartOperation) => {
-        if (capability.stage !== undefined) this.#stages.get(operation)?.stage(capability.stage);
+        if (capability.stage !== undefined && hook === staged)
+          this.#stages.get(operation)?.stage(capability.stage);
         return call(hook, operation, () => handler(operation, bound(operation)));
       });
     }
