@@ -1,0 +1,15 @@
+import type { VmDetails } from '../../../core/api/contract/types.ts';
+import type { Cli } from '../../cli.ts';
+import { follow } from '../../operation/follow.ts';
+import { requestVm, type NewVmOptions } from './new-vm.ts';
+
+export interface CreateOptions extends NewVmOptions {
+  readonly start: boolean;
+}
+
+export const createVm = async (cli: Cli, options: CreateOptions): Promise<void> => {
+  const { vm, operation } = await requestVm(cli, options, { start: options.start });
+  if (operation !== undefined) await follow(cli, operation, { isCancellable: true });
+  if (cli.isJson) cli.json(await cli.client.get<VmDetails>(`/v1/vms/${vm.id}`));
+  else cli.out(`${cli.isQuiet ? vm.id : vm.name}\n`);
+};

@@ -1,0 +1,37 @@
+import type { VmSummary } from '../../../core/api/contract/types.ts';
+import { formatSize } from '../../../core/size.ts';
+import type { Cli } from '../../cli.ts';
+import { formatAge } from '../../render/duration.ts';
+import { printTable } from '../../render/table.ts';
+
+export const listVms = async (cli: Cli): Promise<void> => {
+  const { vms } = await cli.client.get<{ vms: VmSummary[] }>('/v1/vms');
+  if (cli.isJson) {
+    cli.json(vms);
+    return;
+  }
+  if (cli.isQuiet) {
+    cli.out(vms.map(({ id }) => `${id}\n`).join(''));
+    return;
+  }
+  if (vms.length === 0) {
+    cli.say('No VMs yet. Make one: banger vm run');
+    return;
+  }
+  await printTable(
+    cli,
+    ['NAME', 'STATE', 'IMAGE', 'VCPU', 'MEMORY', 'DISK', 'IP', 'AGE'],
+    [
+      ...vms.map((vm) => [
+        vm.name,
+        [vm.state, ...vm.conditions.map(({ kind }) => kind)].join(','),
+        vm.image,
+        String(vm.vcpus),
+        formatSize(vm.memoryMib * 1024 ** 2),
+        formatSize(vm.diskBytes),
+        vm.ip ?? '-',
+        formatAge(vm.createdAt),
+      ]),
+    ],
+  );
+};

@@ -1,0 +1,29 @@
+import type { VmDetails } from '../../../core/api/contract/types.ts';
+import { checkVmName } from '../../check.ts';
+import type { Cli } from '../../cli.ts';
+import { CliError } from '../../error.ts';
+import { printLog } from '../../logs/print-log.ts';
+import { SequenceStripper } from '../../logs/strip-sequences.ts';
+
+export interface LogsOptions {
+  readonly follow?: boolean | undefined;
+  readonly lines?: number | undefined;
+  readonly console?: boolean | undefined;
+  readonly vmm?: boolean | undefined;
+}
+
+export const showLogs = async (cli: Cli, name: string, options: LogsOptions): Promise<void> => {
+  const { logs } = await cli.client.get<VmDetails>(`/v1/vms/${checkVmName(name)}`);
+  const which = options.vmm === true && options.console !== true ? 'vmm' : 'console';
+  const path = logs[which];
+  if (path === undefined) {
+    throw new CliError({
+      code: 'FILE_UNREADABLE',
+      message: `VM '${name}' has no ${which} log yet`,
+      remedy: `It gets one when it starts: banger vm start ${name}.`,
+    });
+  }
+  // A guest writes what it likes: on a terminal its escape sequences would be ours.
+  const stripper = cli.stdoutIsTerminal ? new SequenceStripper() : undefined;
+  await printLog(cli, path, options, (chunk) => stripper?.push(chunk) ?? chunk);
+};

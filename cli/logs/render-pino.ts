@@ -1,0 +1,41 @@
+import { StringDecoder } from 'node:string_decoder';
+import { plainLine } from '../render/plain-text.ts';
+
+/** https://github.com/pinojs/pino/blob/main/docs/api.md#loggerlevels-object */
+const levels: Readonly<Record<number, string>> = {
+  10: 'trace',
+  20: 'debug',
+  30: 'info',
+  40: 'warn',
+  50: 'error',
+  60: 'fatal',
+};
+
+/** pino's JSON lines as lines for people; what is no such line goes through. */
+export class PinoRenderer {
+  readonly #decoder = new StringDecoder('utf8');
+  #rest = '';
+
+  push(chunk: Buffer): string {
+    const lines = (this.#rest + this.#decoder.write(chunk)).split('\n');
+    this.#rest = lines.pop() ?? '';
+    return lines.map((line) => `${plainLine(readable(line))}\n`).join('');
+  }
+}
+
+const readable = (line: string): string => {
+  if (!line.startsWith('{')) return line;
+  try {
+    const entry = JSON.parse(line) as Record<string, unknown>;
+    const { time, level, msg, pid: _pid, hostname: _hostname, ...rest } = entry;
+    const at = typeof time === 'number' ? new Date(time).toISOString() : String(time);
+    const facts = Object.entries(rest).map(
+      ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    );
+    const name = typeof level === 'number' ? (levels[level] ?? String(level)) : String(level);
+    return [at, name.padEnd(5), typeof msg === 'string' ? msg : '', ...facts].join(' ');
+  } catch (error) {
+    if (error instanceof SyntaxError) return line;
+    throw error;
+  }
+};
