@@ -10,7 +10,7 @@ export class Cli {
   /** Errors leave as JSON, and nothing but data and errors is said. */
   readonly isJson: boolean;
   /** Ids and errors only. */
-  readonly isQuiet: boolean;
+  isQuiet = false;
   readonly env = process.env;
   exitCode = 0;
   readonly #outBroken = new AbortController();
@@ -20,7 +20,6 @@ export class Cli {
   constructor(own: readonly string[], command: readonly string[] | undefined) {
     this.command = command;
     this.isJson = own.includes('--json');
-    this.isQuiet = own.includes('--quiet') || own.includes('-q');
   }
 
   /** Aborted when whoever reads our standard output is gone. */

@@ -35,6 +35,7 @@ export const createProgram = (cli: Cli): Command => {
         '\nExit codes: 2 usage, 125 banger failed, otherwise the command’s own.',
     );
   program.hook('preAction', (_, action) => {
+    cli.isQuiet = 'quiet' in action.opts();
     if (cli.command !== undefined && !takesCommand.includes(action.name()))
       throw usageError(
         `\`${action.name()}\` takes nothing after --`,

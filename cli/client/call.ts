@@ -104,6 +104,13 @@ export const assertOk = async (response: IncomingMessage): Promise<void> => {
       remedy: 'Send it through standard input instead, for example to `sh -s`.',
     });
   }
+  if (status === 421) {
+    throw new CliError({
+      code: 'DAEMON_UNREACHABLE',
+      message: 'the daemon that this banger starts is of another build than itself',
+      remedy: 'Build both again: npm run build.',
+    });
+  }
   const { error } = (await readJson(response)) as { error?: ErrorBody };
   throw error === undefined
     ? new CliError({

@@ -42,7 +42,7 @@ export const execInVm = async (cli: Cli, vm: string, command: GuestCommand): Pro
   cli.outBroken.addEventListener('abort', () => socket.destroy());
 
   const isRaw = hasPty && isTerminal && process.stdin instanceof ReadStream;
-  const terminal = isRaw ? enterRawMode(process.stdin as ReadStream) : undefined;
+  const terminal = isRaw ? enterRawMode(process.stdin) : undefined;
   terminal?.onResize(() => {
     const { rows, columns } = terminal.size();
     const body = Buffer.alloc(4);

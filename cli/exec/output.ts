@@ -4,7 +4,7 @@ import { execFrame, ExecFrameDecoder } from '../../core/api/contract/exec-frames
 import type { ErrorBody } from '../../core/errors.ts';
 import type { Cli } from '../cli.ts';
 import { explain } from '../client/call.ts';
-import { CliError, errorOf, exitCodes } from '../error.ts';
+import { CliError, codeOf, errorOf, exitCodes } from '../error.ts';
 
 /** Waits while the reader is slow, which holds up the guest; returns early when it is gone. */
 const write = async (stream: Writable, body: Buffer, gone: AbortSignal): Promise<void> => {
@@ -12,7 +12,7 @@ const write = async (stream: Writable, body: Buffer, gone: AbortSignal): Promise
   try {
     await once(stream, 'drain', { signal: gone });
   } catch (error) {
-    if (!gone.aborted) throw error;
+    if (codeOf(error) !== 'ABORT_ERR') throw error;
   }
 };
 

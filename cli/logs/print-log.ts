@@ -33,6 +33,7 @@ export const printLog = async (
       if ((await stat(path)).size < at) at = 0;
     }
   } catch (error) {
+    if (cli.outBroken.aborted) return;
     if (codeOf(error) === undefined) throw error;
     throw new CliError({
       code: 'FILE_UNREADABLE',
@@ -56,8 +57,8 @@ const copy = async (
       const { bytesRead, buffer } = await file.read(Buffer.alloc(chunkBytes), 0, chunkBytes, at);
       if (bytesRead === 0) break;
       at += bytesRead;
-      if (!process.stdout.write(render(buffer.subarray(0, bytesRead))) && !cli.outBroken.aborted)
-        await Promise.race([once(process.stdout, 'drain'), once(cli.outBroken, 'abort')]);
+      if (!process.stdout.write(render(buffer.subarray(0, bytesRead))))
+        await once(process.stdout, 'drain', { signal: cli.outBroken });
     }
     return at;
   } finally {

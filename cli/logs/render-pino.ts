@@ -27,11 +27,11 @@ const readable = (line: string): string => {
   if (!line.startsWith('{')) return line;
   try {
     const entry = JSON.parse(line) as Record<string, unknown>;
-    const { time, level, msg, pid: _pid, hostname: _hostname, ...rest } = entry;
+    const { time, level, msg, ...rest } = entry;
     const at = typeof time === 'number' ? new Date(time).toISOString() : String(time);
-    const facts = Object.entries(rest).map(
-      ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-    );
+    const facts = Object.entries(rest)
+      .filter(([key]) => key !== 'pid' && key !== 'hostname')
+      .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
     const name = typeof level === 'number' ? (levels[level] ?? String(level)) : String(level);
     return [at, name.padEnd(5), typeof msg === 'string' ? msg : '', ...facts].join(' ');
   } catch (error) {

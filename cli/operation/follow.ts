@@ -1,6 +1,6 @@
 import type { Operation } from '../../core/api/contract/types.ts';
 import type { Cli } from '../cli.ts';
-import { CliError, errorOf, exitCodes, interruptedError } from '../error.ts';
+import { CliError, errorOf, interruptedError } from '../error.ts';
 import { createReporter, type Reporter } from '../render/reporter.ts';
 import { operationEvents } from './events.ts';
 
@@ -74,8 +74,8 @@ const watchInterrupts = (
     hasCancelled = true;
     reporter.note('cancelling; Ctrl-C again leaves it to the daemon');
     cli.client.delete(`/v1/operations/${id}`).catch((error: unknown) => {
-      // It is over already where the daemon no longer knows it; its end tells.
-      if (!(error instanceof CliError) || error.exitCode === exitCodes.usage) leave();
+      // What the daemon refuses is over already, and its end tells.
+      if (!(error instanceof CliError)) leave();
     });
   };
   for (const signal of signals) process.on(signal, onSignal);

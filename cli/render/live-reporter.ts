@@ -64,10 +64,10 @@ export class LiveReporter implements Reporter {
 
   #summary(): void {
     clearInterval(this.#timer);
+    if (this.#finished.length === 0) return;
     const total = formatDuration(performance.now() - this.#started);
-    const stages = this.#finished.length === 0 ? '' : `  ${this.#finished.join(' · ')}`;
-    const line = `${this.#colors.green('✓')} ${total}${this.#colors.dim(stages)}`;
-    this.#stream.write(`${clearLine}${line}\n`);
+    const stages = this.#colors.dim(this.#finished.join(' · '));
+    this.#stream.write(`${clearLine}${this.#colors.green('✓')} ${total}  ${stages}\n`);
   }
 
   #draw(): void {

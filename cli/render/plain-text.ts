@@ -1,5 +1,4 @@
 /** C0 and C1 controls and DEL, but not tab: what could move a cursor, recolour or retitle a terminal. */
-// eslint-disable-next-line no-control-regex -- control characters are the subject
 const controls = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]+/g;
 
 /** One line that is safe on a terminal: texts of the daemon may quote a guest. */

@@ -1,6 +1,6 @@
 import { BangerError, messageOf } from '../../core/errors.ts';
 import type { Cli } from '../cli.ts';
-import { CliError, exitCodes, type CliErrorBody } from '../error.ts';
+import { CliError, type CliErrorBody } from '../error.ts';
 import { colorsFor } from './colors.ts';
 import { plainLine } from './plain-text.ts';
 

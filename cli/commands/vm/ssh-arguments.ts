@@ -13,7 +13,7 @@ export const cutSshArguments = (
     const word = words[at] ?? '';
     if (!word.startsWith('-') || word === '-') break;
     // `-p 22` is two words, `-p22` and `-vvp22` one; the first letter with an argument takes the rest.
-    const letter = [...word.slice(1)].findIndex((each) => withArgument.includes(each));
+    const letter = Array.from(word.slice(1)).findIndex((each) => withArgument.includes(each));
     at += letter !== -1 && letter === word.length - 2 ? 2 : 1;
   }
   return { options: words.slice(0, at), command: words.slice(at) };

@@ -35,7 +35,7 @@ const sshArguments = (
   const cut = cutSshArguments(words);
   const extra = Array.isArray(target.options)
     ? (target.options as readonly string[])
-    : Object.entries(target.options ?? {}).map(([key, value]) => `${key}=${String(value)}`);
+    : Object.entries(target.options ?? {}).map((pair) => pair.join('='));
   const ours = [
     `IdentityFile=${target.identityFile}`,
     'IdentitiesOnly=yes',
