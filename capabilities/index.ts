@@ -1,8 +1,11 @@
 import type { Capability } from '../core/plugin-api/index.ts';
 import { imagesCapability } from './images/index.ts';
 import { kernelsCapability } from './kernels/index.ts';
+import { natCapability } from './nat/index.ts';
 import { qemuCapability } from './qemu/index.ts';
 import { rootfsCapability } from './rootfs/index.ts';
+import { sshCapability } from './ssh/index.ts';
+import { tapPoolCapability } from './tap-pool/index.ts';
 import { vsockAgentCapability } from './vsock-agent/index.ts';
 import { workDiskCapability } from './work-disk/index.ts';
 
@@ -12,6 +15,9 @@ export const builtIn: readonly Capability[] = [
   imagesCapability,
   rootfsCapability,
   workDiskCapability,
+  tapPoolCapability,
+  natCapability,
+  sshCapability,
   vsockAgentCapability,
   qemuCapability,
 ];

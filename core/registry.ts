@@ -136,7 +136,7 @@ export class Registry {
       exec,
       instance,
       directory: join(stateDirectory, capability.id),
-      configDirectory,
+      configDirectory: join(configDirectory, capability.id),
       cacheDirectory: join(cacheDirectory, capability.id),
       log: log.child({ capability: capability.id }),
     };

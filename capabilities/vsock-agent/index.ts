@@ -37,7 +37,7 @@ const agentBinary = (): string => {
 export const vsockAgentCapability = defineCapability({
   id: 'vsock-agent',
   summary: 'the init and agent in each guest, and the way to them',
-  after: ['images', 'rootfs', 'work-disk'],
+  after: ['images', 'rootfs', 'work-disk', 'tap-pool', 'nat', 'ssh'],
   stage: 'agent',
   config: z.strictObject({
     /** Seconds until a guest that says nothing is given up. */

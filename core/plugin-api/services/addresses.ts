@@ -6,7 +6,6 @@ export interface VmAddress {
   readonly prefixLength: number;
   readonly gateway: string;
   readonly bridge: string;
-  readonly tap: string;
 }
 
 export interface Addresses {
