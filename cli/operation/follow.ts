@@ -41,7 +41,7 @@ export const follow = async (
 const assertDone = (operation: Operation, hasCancelled: boolean): void => {
   if (operation.state === 'done') return;
   if (hasCancelled && operation.state === 'cancelled')
-    throw interruptedError('cancelled', 'What had begun was undone.');
+    throw interruptedError('cancelled', 'The start was undone; see `banger vm list`.');
   throw operation.error === null
     ? new CliError({
         code: 'OPERATION_CANCELLED',
