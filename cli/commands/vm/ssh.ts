@@ -1,23 +1,12 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import type { SshTarget } from '../../../capabilities/ssh/contract.ts';
 import { checkVmName } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
 import { CliError, codeOf } from '../../error.ts';
 import { cutSshArguments } from './ssh-arguments.ts';
 
-/** The output of the action `ssh connect`: how to reach a guest, and what its host key must be. */
-interface SshTarget {
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly identityFile: string;
-  readonly knownHostsFile: string;
-  readonly hostKeyAlias: string;
-  /** More `-o` values, such as `ServerAliveInterval=15`. */
-  readonly options?: readonly string[] | Readonly<Record<string, string>>;
-}
-
-/** The system's own OpenSSH, with the guest's key and host key. Exits with its code. */
+/** The system’s own OpenSSH, with the guest's key and host key. Exits with its code. */
 export const sshToVm = async (cli: Cli, name: string, words: readonly string[]): Promise<void> => {
   checkVmName(name);
   const target = await cli.client.post<SshTarget>('/v1/x/ssh/connect', { vm: name });
@@ -33,21 +22,9 @@ const sshArguments = (
   command: readonly string[] = [],
 ): string[] => {
   const cut = cutSshArguments(words);
-  const extra = Array.isArray(target.options)
-    ? (target.options as readonly string[])
-    : Object.entries(target.options ?? {}).map((pair) => pair.join('='));
-  const ours = [
-    `IdentityFile=${target.identityFile}`,
-    'IdentitiesOnly=yes',
-    `UserKnownHostsFile=${target.knownHostsFile}`,
-    'GlobalKnownHostsFile=none',
-    `HostKeyAlias=${target.hostKeyAlias}`,
-    'StrictHostKeyChecking=yes',
-    ...extra,
-  ];
   return [
     ...cut.options,
-    ...ours.flatMap((option) => ['-o', option]),
+    ...target.options.flatMap((option) => ['-o', option]),
     ...['-p', String(target.port)],
     `${target.user}@${target.host}`,
     '--',

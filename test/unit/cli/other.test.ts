@@ -21,7 +21,7 @@ describe('vm ssh', () => {
     identityFile: '/k',
     knownHostsFile: '/h',
     hostKeyAlias: 'banger-1',
-    options: [],
+    options: ['HostKeyAlias=banger-1'],
   };
 
   const withSsh = (script: string): Record<string, string> => {
