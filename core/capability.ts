@@ -198,11 +198,10 @@ export function defineCapability<
     optional: spec.optional ?? false,
     stage: spec.stage,
     config: spec.config,
-    identity: spec.identity as Capability['identity'],
-    teardown: spec.teardown as Capability['teardown'],
+    identity: spec.identity,
+    teardown: spec.teardown,
     needs: spec.needs ?? {},
     wants: spec.wants ?? {},
-    setup: async (env) =>
-      (await spec.setup(env as CapabilityEnv<C, I, O, N, W>)) as Handlers<unknown, unknown>,
+    setup: async (env) => await spec.setup(env as CapabilityEnv<C, I, O, N, W>),
   };
 }

@@ -10,18 +10,19 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-const common = {
+/** @satisfies {import('esbuild').BuildOptions} */
+const common = /** @type {const} */ ({
   absWorkingDir: root,
   bundle: true,
   platform: 'node',
   target: 'node20',
   logLevel: 'warning',
-};
+});
 
-const programs = [
+const programs = /** @type {const} */ ([
   ['capabilities/vsock-agent/guest', 'guest', 'agent'],
   ['capabilities/qemu/native', 'qemu', 'tsc-khz'],
-];
+]);
 
 mkdirSync(dist, { recursive: true });
 // What an earlier build named otherwise must not stay: the build id is over all of it.

@@ -10,7 +10,7 @@ import { BangerError } from '../../core/plugin-api/index.ts';
  */
 
 const isEncodable = (name: string): boolean =>
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+   
   !/[\u0000-\u001f\u007f"]/.test(name) && Buffer.byteLength(name) <= 255 && name !== '';
 
 const word = (path: string): string => {

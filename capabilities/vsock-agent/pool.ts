@@ -73,7 +73,7 @@ export class ConnectionPool {
         take: (given) => (leave(), resolve(given)),
         fail: (error) => (leave(), reject(error)),
       };
-      const onAbort = (): void => waiter.fail(signal?.reason);
+      const onAbort = (): void => waiter.fail(reasonOf(signal));
       signal?.addEventListener('abort', onAbort);
       this.#waiters.push(waiter);
     });
@@ -97,4 +97,9 @@ export class ConnectionPool {
     if (waiter) waiter.take(slot);
     else this.#free.push(slot);
   }
+}
+
+function reasonOf(signal: AbortSignal | undefined): Error {
+  const reason: unknown = signal?.reason;
+  return reason instanceof Error ? reason : new Error(String(reason));
 }

@@ -159,6 +159,7 @@ export class Session implements FrameHandler {
     if (!sink || this.#muted) return;
     try {
       const taken = sink(data);
+      // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition -- the sink may have muted it
       if (!taken || this.#muted) return;
       // Not Promise.race with a promise of the session's: each call would stay attached to it.
       await new Promise<void>((resolve, reject) => {

@@ -1,11 +1,10 @@
 import type { Session } from './session.ts';
 
-export type StdinSource = string | Uint8Array | AsyncIterable<Uint8Array>;
+export type StdinSource = Uint8Array | AsyncIterable<Uint8Array>;
 
 /** Writes the source and its end, and stops reading it when the session is over. */
 export async function feedStdin(session: Session, source: StdinSource): Promise<void> {
-  if (typeof source === 'string') await session.write(Buffer.from(source));
-  else if (source instanceof Uint8Array) await session.write(source);
+  if (source instanceof Uint8Array) await session.write(source);
   else await feedFrom(session, source);
   session.endStdin();
 }

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { BangerError, toBangerError, type ErrorCode } from '../errors.ts';
 
 const statuses: Partial<Record<ErrorCode, number>> = {

@@ -123,10 +123,11 @@ export class Lifecycle {
     if (vm.ephemeral) this.leases.expect(vm.id);
     if (input.start === false) return { vm };
     const operation = this.#begin(vm, 'create', async (running) => {
-      let reached: StartOutcome['reached'] = 'nothing';
+      const how: { reached: StartOutcome['reached'] } = { reached: 'nothing' };
       try {
-        await this.#start(vm, running, (how) => (reached = how));
+        await this.#start(vm, running, (reached) => (how.reached = reached));
       } catch (error) {
+        const { reached } = how;
         if (reached === 'nothing' || (vm.ephemeral && reached === 'boot')) await this.#remove(vm);
         throw error;
       }

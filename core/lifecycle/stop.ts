@@ -33,7 +33,8 @@ export const stopVm = async (
   vms.updateRun(vm.id, { state: 'stopping' });
   const operation: VmOperation = { ...running, vm, runId: vm.run.runId ?? '' };
   const handle = handles.get(vm.id);
-  if (handle !== undefined && !hurry.aborted) {
+  const isHurried = (): boolean => hurry.aborted;
+  if (handle !== undefined && !isHurried()) {
     running.stage('shutdown');
     const deadline = AbortSignal.any([hurry, AbortSignal.timeout(settings.stopTimeoutMs)]);
     try {
@@ -44,10 +45,10 @@ export const stopVm = async (
         .shutdown(AbortSignal.any([deadline, AbortSignal.timeout(shutdownRequestMs)]));
       await within(deadline, handle.exited);
     } catch (error) {
-      if (!hurry.aborted)
+      if (!isHurried())
         deps.log.warn({ vm: vm.name, error: messageOf(error) }, 'guest did not shut down');
     }
-    if (!hurry.aborted) await handle.shutdown(hurry);
+    if (!isHurried()) await handle.shutdown(hurry);
   }
   running.stage('cleanup');
   await tellExited(deps, operation);

@@ -249,7 +249,7 @@ describe('Ledger', () => {
           for (const [index, { scope, fails }] of steps.entries()) {
             const path = join(folder, `p${String(index)}`);
             const done = claims.acquire(
-              { key: path, scope: scope as 'run', identity: { path } },
+              { key: path, scope: scope, identity: { path } },
               async () => {
                 await writeFile(path, '');
                 if (fails) throw new Error('fails');

@@ -62,7 +62,10 @@ function alive(pid: number): boolean {
 
 describe('healthz', () => {
   it('tells who answers', async () => {
-    expect(await agent.healthz()).toMatchObject({ protocol: 1, bootId: expect.any(String) });
+    expect(await agent.healthz()).toMatchObject({
+      protocol: 1,
+      bootId: expect.any(String) as string,
+    });
   });
 });
 
@@ -82,7 +85,7 @@ describe('exec', () => {
   it('answers like a shell where there is nothing to execute', async () => {
     expect(await run(['no-such-command'])).toMatchObject({
       exit: { kind: 'exit', code: 127 },
-      stderr: expect.stringContaining('no-such-command'),
+      stderr: expect.stringContaining('no-such-command') as string,
     });
     expect((await run(['/etc/passwd'])).exit).toEqual({ kind: 'exit', code: 126 });
   });
@@ -243,9 +246,15 @@ describe('a terminal', () => {
   });
 
   it('interrupts by ^C and ends input by ^D', async () => {
-    const interrupted = await run(['cat'], { pty: { rows: 24, columns: 80 }, stdin: '\x03' });
+    const interrupted = await run(['cat'], {
+      pty: { rows: 24, columns: 80 },
+      stdin: Buffer.from('\x03'),
+    });
     expect(interrupted.exit).toEqual({ kind: 'signal', signal: 2 });
-    const ended = await run(['cat'], { pty: { rows: 24, columns: 80 }, stdin: 'hi\n' });
+    const ended = await run(['cat'], {
+      pty: { rows: 24, columns: 80 },
+      stdin: Buffer.from('hi\n'),
+    });
     expect(ended).toMatchObject({ exit: { kind: 'exit', code: 0 }, stdout: 'hi\r\nhi\r\n' });
   });
 
@@ -286,7 +295,7 @@ describe('files', () => {
     const path = join(guest.folder, 'link');
     await writeFile(target, 'old');
     await symlink(target, path);
-    await agent.putFile({ path, source: 'new' });
+    await agent.putFile({ path, source: Buffer.from('new') });
     expect(await readFile(target, 'utf8')).toBe('old');
     expect(await readFile(path, 'utf8')).toBe('new');
   });
@@ -306,7 +315,7 @@ describe('files', () => {
   });
 
   it.each(['relative', '/', '/tmp/../etc/x', '/tmp/'])('are refused under %j', async (path) => {
-    await expect(agent.putFile({ path, source: '' })).rejects.toMatchObject({
+    await expect(agent.putFile({ path, source: Buffer.alloc(0) })).rejects.toMatchObject({
       code: 'AGENT_REFUSED',
     });
   });

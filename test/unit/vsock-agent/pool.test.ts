@@ -96,7 +96,7 @@ describe('the pool', () => {
     const agent = new Agent(new ConnectionPool([chardev('/no/such/socket')]));
     await expect(agent.healthz()).rejects.toMatchObject({
       code: 'AGENT_UNREACHABLE',
-      message: expect.stringContaining('/no/such/socket'),
+      message: expect.stringContaining('/no/such/socket') as string,
     });
   });
 });

@@ -1,0 +1,55 @@
+import tseslint from 'typescript-eslint';
+
+const banned = [
+  {
+    selector: "TSAsExpression > TSAsExpression[typeAnnotation.type='TSUnknownKeyword']",
+    message: '`as unknown as` hides a wrong type: narrow it, or parse it.',
+  },
+  { selector: 'TSEnumDeclaration', message: 'Use a union of literals.' },
+  {
+    selector: "Property[key.name='shell'][value.value=true]",
+    message: 'No shell, ever: argv only.',
+  },
+];
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/', 'bin/', '*.cjs'] },
+  ...tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      'no-empty': ['error', { allowEmptyCatch: false }],
+      'no-restricted-syntax': ['error', ...banned],
+      'no-restricted-imports': ['error', { paths: ['child_process'] }],
+      eqeqeq: 'error',
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_' },
+      ],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-confusing-void-expression': 'off',
+      // A hook or an interface may ask for a promise where there is nothing to wait for.
+      '@typescript-eslint/require-await': 'off',
+      // Handlers and services are methods by their types (their parameters are erased), closures by nature.
+      '@typescript-eslint/unbound-method': 'off',
+      // `Promise<void>` in allocate's result is what the contract says.
+      '@typescript-eslint/no-invalid-void-type': 'off',
+      // AbortSignal's reason is whatever the aborter gave.
+      '@typescript-eslint/only-throw-error': ['error', { allowThrowingUnknown: true }],
+      '@typescript-eslint/prefer-promise-reject-errors': [
+        'error',
+        { allowThrowingUnknown: true, allowThrowingAny: true },
+      ],
+      '@typescript-eslint/consistent-type-imports': ['error', { disallowTypeAnnotations: false }],
+      // No capability may name none: `{}` is what an empty record of services is.
+      '@typescript-eslint/no-generated-empty-object-type': 'off',
+    },
+  },
+  {
+    files: ['**/*.mjs', '*.config.js', 'plugins/**/*.js'],
+    ...tseslint.configs.disableTypeChecked,
+  },
+);
