@@ -210,6 +210,10 @@ static bool pump_output(struct server *server, int *fd, size_t *left, uint8_t ty
   static uint8_t data[BODY_MAX];
   struct session *session = &server->session;
   if (*fd < 0) return false;
+  if (session->hung_up) {
+    if (session->exited) close_fd(fd);
+    return session->exited;
+  }
   if (*left == 0) {
     close_fd(fd);
     return true;
@@ -220,8 +224,12 @@ static bool pump_output(struct server *server, int *fd, size_t *left, uint8_t ty
   if (n > 0) {
     link_send(&server->link, session->id, type, data, (size_t)n);
     if (*left != SIZE_MAX) *left -= (size_t)n;
+  } else if (session->pty && !session->exited) {
+    // EIO: the command has closed its terminal and is about to exit. To close this end now would kill
+    // it by SIGHUP first.
+    session->hung_up = true;
   } else {
-    close_fd(fd); // a PTY whose other end is closed says EIO
+    close_fd(fd);
   }
   return true;
 }
@@ -323,7 +331,8 @@ size_t session_polls(const struct session *session, const struct link *link, str
   if (session->in >= 0 && (session->input_size > 0 || session->input_end))
     fds[n++] = (struct pollfd){.fd = session->in, .events = POLLOUT};
   if (!link_room(link, OUTPUT_ROOM)) return n;
-  if (session->out >= 0) fds[n++] = (struct pollfd){.fd = session->out, .events = POLLIN};
+  if (session->out >= 0 && !session->hung_up)
+    fds[n++] = (struct pollfd){.fd = session->out, .events = POLLIN};
   if (session->err >= 0) fds[n++] = (struct pollfd){.fd = session->err, .events = POLLIN};
   return n;
 }

@@ -19,6 +19,8 @@ struct session {
 
   pid_t pid;
   bool exited, pty;
+  /** The terminal was closed by those who had it. */
+  bool hung_up;
   int status;
   int64_t pty_deadline; // after the exit, a PTY's end of file is awaited until then
   int in, out, err;
