@@ -52,12 +52,14 @@ export const execInVm = async (cli: Cli, vm: string, command: GuestCommand): Pro
   });
   const stopSignals = forwardSignals(socket, leave);
   const escape = isRaw ? { detector: new EscapeDetector(), onLeave: leave } : undefined;
-  const stopInput = hasStdin ? pumpInput(socket, process.stdin, escape) : undefined;
+  const input = hasStdin ? pumpInput(socket, process.stdin, escape) : undefined;
   try {
-    return await writeOutput(cli, socket, leaving.signal);
+    return await writeOutput(cli, socket, leaving.signal, (bytes) => {
+      input?.taken(bytes);
+    });
   } finally {
     stopSignals();
-    stopInput?.();
+    input?.stop();
     terminal?.restore();
     socket.destroy();
   }

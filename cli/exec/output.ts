@@ -21,6 +21,7 @@ export const writeOutput = async (
   cli: Cli,
   socket: Duplex,
   leave: AbortSignal,
+  onTaken: (bytes: number) => void,
 ): Promise<number> => {
   const decoder = new ExecFrameDecoder();
   const outGone = AbortSignal.any([cli.outBroken, leave]);
@@ -29,6 +30,7 @@ export const writeOutput = async (
       for (const { type, body } of decoder.push(chunk)) {
         if (type === execFrame.stdout) await write(process.stdout, body, outGone);
         else if (type === execFrame.stderr) await write(process.stderr, body, leave);
+        else if (type === execFrame.window) onTaken(body.readUInt32BE(0));
         else if (type === execFrame.exit)
           return body.readUInt8(0) === 0 ? body.readUInt8(1) : 128 + body.readUInt8(1);
         else if (type === execFrame.error)

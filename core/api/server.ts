@@ -18,8 +18,15 @@ export interface ApiServer {
 const buildHeader = 'banger-client-build';
 const isAboutDaemon = (url: string): boolean => url.startsWith('/v1/daemon');
 
-/** Exec runs longer than any time-out; requests are local and small. */
-const noTimeouts = { requestTimeout: 0, keepAliveTimeout: 5_000 };
+/**
+ * Exec runs longer than any time-out; requests are local and small. A command comes in a header, where
+ * Node's default of 16 KiB would end it: Linux takes about 2 MiB of arguments (execve(2)), base64 adds a third.
+ */
+const noTimeouts = {
+  requestTimeout: 0,
+  keepAliveTimeout: 5_000,
+  maxHeaderSize: 4 * 1024 * 1024,
+};
 
 /**
  * Serves the API on a unix socket that its user alone may open. The state directory's lock is held, so a

@@ -9,11 +9,21 @@ const manifestName = 'manifest.json';
 const manifestSchema = z.object({ files: z.record(z.string(), z.number()) });
 
 const lockPollMs = 200;
+/** What a build that was killed leaves beside the folder; `$1` is the key. */
+const leftover = /^(.+)\.(?:partial|scratch)$/;
 
 export interface CachedFolder {
   readonly path: string;
   /** Made by this call, rather than found. */
   readonly built: boolean;
+}
+
+export interface CachedFolderOptions {
+  readonly signal: AbortSignal;
+  /** Told once where another process, or another operation of this one, builds the same folder. */
+  onWait?(): void;
+  /** For scratch trees whose files belong to others than this user; default: rm(1)'s equal. */
+  removeTree?(path: string): Promise<void>;
 }
 
 const isFinished = async (path: string): Promise<boolean> => {
@@ -45,45 +55,96 @@ const syncAll = async (path: string, names: readonly string[]): Promise<void> =>
   }
 };
 
+/** The lock file of a key stays for ever: one that is removed would be locked by one and made anew by another. */
+const lockPath = (root: string, key: string): string => join(root, `${key}.lock`);
+
+const locked = async <T>(
+  root: string,
+  key: string,
+  { signal, onWait }: CachedFolderOptions,
+  work: () => Promise<T>,
+): Promise<T> => {
+  let lock = await lockExclusively(lockPath(root, key));
+  if (lock === undefined) onWait?.();
+  while (lock === undefined) {
+    signal.throwIfAborted();
+    await delay(lockPollMs, undefined, { signal });
+    lock = await lockExclusively(lockPath(root, key));
+  }
+  try {
+    return await work();
+  } finally {
+    await lock.close();
+  }
+};
+
+const removePlainTree = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
+
+/** Removes what builds of other keys left when they were killed: their locks are free. */
+const sweep = async (
+  root: string,
+  ownKey: string,
+  removeTree: (path: string) => Promise<void>,
+): Promise<void> => {
+  for (const name of await readdir(root)) {
+    const key = leftover.exec(name)?.[1];
+    if (key === undefined) continue;
+    const lock = key === ownKey ? undefined : await lockExclusively(lockPath(root, key));
+    if (key !== ownKey && lock === undefined) continue; // someone works in there
+    try {
+      await removeTree(join(root, name));
+    } finally {
+      await lock?.close();
+    }
+  }
+};
+
 /**
  * The folder `root/key`, with plain files alone, which `build` fills when it is absent. What `build`
- * leaves half-way never counts: it works in `key.partial`, which is renamed at the end. Several
- * daemons may ask for the same key; one builds.
+ * leaves half-way never counts: it works in `key.partial`, which is renamed at the end, and in the empty
+ * folder `scratch`, which goes. Several daemons may ask for the same key; one builds.
  * @param key names what goes into the folder, so that equal keys mean equal contents
  */
 export const ensureCachedFolder = async (
   root: string,
   key: string,
-  build: (folder: string) => Promise<void>,
-  signal: AbortSignal,
+  build: (folder: string, scratch: string) => Promise<void>,
+  options: CachedFolderOptions,
 ): Promise<CachedFolder> => {
   const path = join(root, key);
   if (await isFinished(path)) return { path, built: false };
   await mkdir(root, { recursive: true });
-  const lockPath = `${path}.lock`;
-  let lock = await lockExclusively(lockPath);
-  while (lock === undefined) {
-    signal.throwIfAborted();
-    await delay(lockPollMs, undefined, { signal });
-    lock = await lockExclusively(lockPath);
-  }
-  const partial = `${path}.partial`;
-  try {
+  const { removeTree = removePlainTree } = options;
+  return locked(root, key, options, async () => {
     if (await isFinished(path)) return { path, built: false };
-    await rm(path, { recursive: true, force: true });
-    await rm(partial, { recursive: true, force: true });
-    await mkdir(partial);
-    await build(partial);
-    const names = await readdir(partial);
-    const files: Record<string, number> = {};
-    for (const name of names) files[name] = (await stat(join(partial, name))).size;
-    await writeFile(join(partial, manifestName), JSON.stringify({ files }));
-    await syncAll(partial, [...names, manifestName]);
-    await rename(partial, path);
-    return { path, built: true };
-  } finally {
-    await rm(partial, { recursive: true, force: true });
-    // The lock file stays: one that is removed would be locked by one and made anew by another.
-    await lock.close();
-  }
+    await sweep(root, key, removeTree);
+    await removePlainTree(path);
+    const partial = `${path}.partial`;
+    const scratch = `${path}.scratch`;
+    try {
+      await mkdir(partial);
+      await mkdir(scratch);
+      await build(partial, scratch);
+      const names = await readdir(partial);
+      const files: Record<string, number> = {};
+      for (const name of names) files[name] = (await stat(join(partial, name))).size;
+      await writeFile(join(partial, manifestName), JSON.stringify({ files }));
+      await syncAll(partial, [...names, manifestName]);
+      await rename(partial, path);
+      return { path, built: true };
+    } finally {
+      await removePlainTree(partial);
+      await removeTree(scratch);
+    }
+  });
+};
+
+/** Forgets what was built, once nobody builds it. */
+export const removeCachedFolder = async (
+  root: string,
+  key: string,
+  options: CachedFolderOptions,
+): Promise<void> => {
+  await mkdir(root, { recursive: true });
+  await locked(root, key, options, () => removePlainTree(join(root, key)));
 };

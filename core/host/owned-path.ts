@@ -1,7 +1,7 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import type { Claim, Found, Reconciled } from '../claim.ts';
+import type { Found, Reconciled } from '../claim.ts';
 import { BangerError } from '../errors.ts';
 import type { Host } from './host.ts';
 
@@ -9,9 +9,10 @@ import type { Host } from './host.ts';
 export const pathObserved = z.object({ dev: z.string(), ino: z.string() });
 export type PathObserved = z.output<typeof pathObserved>;
 
+/** Of what stands there itself: a link to one of our files is not our file. */
 const statOrUndefined = async (path: string): Promise<PathObserved | undefined> => {
   try {
-    const { dev, ino } = await stat(path, { bigint: true });
+    const { dev, ino } = await lstat(path, { bigint: true });
     return { dev: String(dev), ino: String(ino) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -28,7 +29,6 @@ export const observePath = async (path: string): Promise<PathObserved> => {
 
 interface PathClaim {
   readonly token: string;
-  readonly state: Claim['state'];
   readonly observed: PathObserved | undefined;
 }
 
@@ -64,13 +64,22 @@ export const reconcilePath = async (
   return isSame ? 'healthy' : 'lost';
 };
 
+const namesIn = async (folder: string): Promise<string[]> => {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+};
+
 /** All in the capability's folder whose name has a token: `pattern`'s first group. */
 export const scanOwnedPaths = async <I>(
   host: Host,
   pattern: RegExp,
   identityOf?: (path: string) => I,
 ): Promise<Found<I>[]> =>
-  (await readdir(host.directory)).flatMap((name) => {
+  (await namesIn(host.directory)).flatMap((name) => {
     const token = pattern.exec(name)?.[1];
     if (token === undefined) return [];
     const path = join(host.directory, name);

@@ -46,7 +46,12 @@ export type {
   Nic,
   SeedFile,
 } from '../vmm/machine-spec.ts';
-export { bootstrapMode, type BootstrapMode } from '../host/bootstrap-mode.ts';
+export {
+  asFilesRoot,
+  bootstrapMode,
+  removeFilesTree,
+  type BootstrapMode,
+} from '../host/bootstrap-mode.ts';
 export {
   observePath,
   pathObserved,
@@ -55,7 +60,12 @@ export {
   scanOwnedPaths,
   type PathObserved,
 } from '../host/owned-path.ts';
-export { ensureCachedFolder, type CachedFolder } from '../host/cached-folder.ts';
+export {
+  ensureCachedFolder,
+  removeCachedFolder,
+  type CachedFolder,
+  type CachedFolderOptions,
+} from '../host/cached-folder.ts';
 export { linkFolder } from '../host/link-folder.ts';
 export { newToken } from '../token.ts';
 export { isProcessAlive, processIdentity } from '../host/process-identity.ts';

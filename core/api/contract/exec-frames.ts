@@ -21,9 +21,18 @@ export const execFrame = {
   exit: 0x13,
   /** An ErrorBody as JSON. The last frame. */
   error: 0x14,
+  /** That many bytes of stdin (4 bytes, big-endian) were taken by the guest. */
+  window: 0x15,
 } as const;
 
 export const execMaxBody = 1024 * 1024;
+
+/**
+ * A client stops sending stdin while this many bytes are not taken; the frame that gets there may go past
+ * it. So the daemon can always read on: a signal, and the client's end, never wait behind a guest that
+ * does not read.
+ */
+export const execWindow = 256 * 1024;
 
 export const encodeExecFrame = (type: number, body: Uint8Array = new Uint8Array()): Buffer => {
   const frame = Buffer.allocUnsafe(5 + body.length);

@@ -9,7 +9,9 @@ import {
   execFrame,
   ExecFrameDecoder,
   execHeader,
+  execMaxBody,
   execUpgrade,
+  execWindow,
 } from '../contract/exec-frames.ts';
 import { execRequest } from '../contract/schemas.ts';
 import { parseInput, statusOf } from '../errors.ts';
@@ -34,20 +36,50 @@ const readRequest = (request: IncomingMessage): unknown => {
   }
 };
 
-/** Feeds the client's frames to the guest, one after the other: a full guest stops the reading. */
-const pump = async (socket: Duplex, head: Buffer, session: ExecSession): Promise<void> => {
+type Send = (type: number, body: Uint8Array) => Promise<void>;
+
+/**
+ * Reads the client's frames as they come, so that signals and its end are seen at once; its input waits
+ * here, within execWindow, until the guest takes it.
+ */
+const pump = async (
+  socket: Duplex,
+  head: Buffer,
+  session: ExecSession,
+  send: Send,
+  onLost: (error: unknown) => void,
+): Promise<void> => {
   const decoder = new ExecFrameDecoder();
-  const feed = async (chunk: Buffer): Promise<void> => {
+  let waiting = 0;
+  let feeding = Promise.resolve();
+  const write = async (body: Buffer): Promise<void> => {
+    await session.write(body);
+    waiting -= body.length;
+    const taken = Buffer.alloc(4);
+    taken.writeUInt32BE(body.length);
+    await send(execFrame.window, taken);
+  };
+  const then = (step: () => void | Promise<void>): void => {
+    feeding = feeding.then(step).catch(onLost);
+  };
+  const feed = (chunk: Buffer): void => {
     for (const { type, body } of decoder.push(chunk)) {
-      if (type === execFrame.stdin) await session.write(body);
-      else if (type === execFrame.stdinEnd) session.endInput();
+      if (type === execFrame.stdin) {
+        waiting += body.length;
+        if (waiting > execWindow + execMaxBody)
+          throw new RangeError('more input than the window has room for');
+        then(() => write(body));
+      } else if (type === execFrame.stdinEnd)
+        then(() => {
+          session.endInput();
+        });
       else if (type === execFrame.signal && body.length === 1) session.signal(body.readUInt8(0));
       else if (type === execFrame.resize && body.length === 4)
         session.resize(body.readUInt16BE(0), body.readUInt16BE(2));
     }
   };
-  await feed(head);
-  for await (const chunk of socket as AsyncIterable<Buffer>) await feed(chunk);
+  feed(head);
+  for await (const chunk of socket as AsyncIterable<Buffer>) feed(chunk);
 };
 
 /** Interactive commands: see contract/exec-frames.ts. */
@@ -73,8 +105,9 @@ export const execRoute = (
     socket.once('close', () => {
       gone.abort(new BangerError('OPERATION_CANCELLED', 'the client is gone'));
     });
-    const send = async (type: number, body: Uint8Array): Promise<void> => {
-      if (socket.destroyed) return;
+    const send: Send = async (type, body) => {
+      // After the last frame, too: input may still be taken then.
+      if (!socket.writable) return;
       if (!socket.write(encodeExecFrame(type, body)))
         await once(socket, 'drain', { signal: gone.signal });
     };
@@ -93,7 +126,10 @@ export const execRoute = (
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${execUpgrade}\r\n\r\n`,
     );
-    const pumping = pump(socket, head, session);
+    const pumping = pump(socket, head, session, send, (error) => {
+      // Input of a session that is over is nobody's any more.
+      kernel.log.debug({ vm: vm.name, err: error }, 'exec input lost');
+    });
     try {
       const result = await session.result;
       const [kind, value] = result.kind === 'exit' ? [0, result.code] : [1, result.signal];

@@ -56,10 +56,12 @@ export const serveExec = (socket: Duplex, head: Buffer, request: ExecRequest): E
     for (const { type, body } of decoder.push(chunk)) {
       if (type === execFrame.stdin) {
         state.stdinBytes += body.length;
-        if (child.stdin.writable && !child.stdin.write(body)) {
-          socket.pause();
-          child.stdin.once('drain', () => socket.resume());
-        }
+        // What a command that ended leaves is dropped, as by the real daemon.
+        child.stdin.write(body, () => {
+          const taken = Buffer.alloc(4);
+          taken.writeUInt32BE(body.length);
+          if (socket.writable) socket.write(encodeExecFrame(execFrame.window, taken));
+        });
       } else if (type === execFrame.stdinEnd) child.stdin.end();
       else if (type === execFrame.signal) signalGroup(body.readUInt8(0));
       else if (type === execFrame.resize)
@@ -68,7 +70,6 @@ export const serveExec = (socket: Duplex, head: Buffer, request: ExecRequest): E
   };
   receive(head);
   socket.on('data', receive);
-  child.stdin.once('close', () => socket.resume());
   for (const [stream, type] of [
     [child.stdout, execFrame.stdout],
     [child.stderr, execFrame.stderr],
