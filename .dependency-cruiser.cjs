@@ -37,7 +37,7 @@ module.exports = {
       comment: 'by its published name, never by a path into this repository',
       severity: 'error',
       from: { path: '^plugins/' },
-      to: { path: '^core/', dependencyTypes: ['local'] },
+      to: { path: '^core/', dependencyTypesNot: ['aliased'] },
     },
     {
       name: 'cli-starts-light',
