@@ -1,78 +1,82 @@
-import { writeFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { BangerError, newToken, z, type Executor } from '../../core/plugin-api/index.ts';
+import {
+  BangerError,
+  z,
+  type Claim,
+  type Executor,
+  type Instance,
+} from '../../core/plugin-api/index.ts';
 
-const link = z.object({
-  ifname: z.string(),
-  ifindex: z.int(),
-  ifalias: z.string().optional(),
-  master: z.string().optional(),
-  operstate: z.string().optional(),
-});
-const linkWithAddresses = link.extend({
-  addr_info: z.array(z.object({ local: z.string().optional(), prefixlen: z.int().optional() })),
-});
+/** What we read of `ip -j -d address show` (iproute2 ≥ 4.17). */
+const shown = z.array(
+  z.object({
+    ifname: z.string(),
+    ifalias: z.string().optional(),
+    master: z.string().optional(),
+    flags: z.array(z.string()).default([]),
+    linkinfo: z.object({ info_kind: z.string().optional() }).optional(),
+    addr_info: z
+      .array(
+        z.object({
+          family: z.string(),
+          local: z.string().optional(),
+          prefixlen: z.int().optional(),
+        }),
+      )
+      .default([]),
+  }),
+);
 
-export type Link = z.output<typeof link>;
+export interface Link {
+  readonly name: string;
+  readonly alias: string | undefined;
+  readonly master: string | undefined;
+  readonly kind: string | undefined;
+  readonly isUp: boolean;
+  /** IPv4 with prefix length. */
+  readonly addresses: readonly string[];
+}
 
-/** All links; `ip` gives an empty object for one that goes away meanwhile. */
+/** All of them, in one unprivileged process: asking for one that is absent would be an error. */
 export const listLinks = async (exec: Executor): Promise<Link[]> => {
-  const { stdout } = await exec.run('ip', ['-j', 'link', 'show']);
-  const all = z.array(z.union([link, z.object({})])).parse(JSON.parse(stdout));
-  return all.filter((each): each is Link => 'ifname' in each);
+  const { stdout } = await exec.run('ip', ['-j', '-d', 'address', 'show']);
+  return shown.parse(JSON.parse(stdout)).map((link) => ({
+    name: link.ifname,
+    alias: link.ifalias,
+    master: link.master,
+    kind: link.linkinfo?.info_kind,
+    isUp: link.flags.includes('UP'),
+    addresses: link.addr_info.flatMap(({ family, local, prefixlen }) =>
+      family === 'inet' && local !== undefined ? [`${local}/${String(prefixlen ?? 32)}`] : [],
+    ),
+  }));
 };
 
-export const findLink = async (exec: Executor, name: string): Promise<Link | undefined> =>
-  (await listLinks(exec)).find(({ ifname }) => ifname === name);
+/** What the kernel calls them in `linkinfo`. */
+const kinds = { bridge: 'bridge', tap: 'tun' } as const;
 
-export const addressesOf = async (exec: Executor, name: string): Promise<string[]> => {
-  const { stdout } = await exec.run('ip', ['-j', '-4', 'address', 'show', 'dev', name], {
-    okCodes: [0, 1],
-  });
-  if (stdout.trim() === '') return [];
-  return z
-    .array(z.union([linkWithAddresses, z.object({})]))
-    .parse(JSON.parse(stdout))
-    .flatMap((each) => ('addr_info' in each ? each.addr_info : []))
-    .flatMap(({ local, prefixlen }) =>
-      local === undefined ? [] : [`${local}/${String(prefixlen)}`],
-    );
+type DeviceClaim = Pick<Claim<{ kind: 'bridge' | 'tap'; name: string }>, 'identity' | 'token'> & {
+  readonly observed: object | undefined;
 };
 
-/** Destinations of all IPv4 routes, of every table. */
-export const routeDestinations = async (exec: Executor): Promise<string[]> => {
-  const { stdout } = await exec.run('ip', ['-j', '-4', 'route', 'show', 'table', 'all']);
-  return z
-    .array(z.object({ dst: z.string().optional() }))
-    .parse(stdout.trim() === '' ? [] : JSON.parse(stdout))
-    .flatMap(({ dst }) => (dst === undefined || dst === 'default' ? [] : [dst]));
-};
-
-/** Several `ip` commands in one process. Input goes by file: standard input is the helpers lock. */
-export const ipBatch = async (
-  exec: Executor,
-  directory: string,
-  commands: readonly string[],
-  signal?: AbortSignal,
-): Promise<void> => {
-  const file = join(directory, `batch-${newToken(8)}.tmp`);
-  await writeFile(file, commands.join('\n') + '\n', { flag: 'wx', mode: 0o600 });
-  try {
-    await exec.run('ip', ['-batch', file], {
-      privileged: true,
-      ...(signal === undefined ? {} : { signal }),
-    });
-  } finally {
-    await rm(file, { force: true });
-  }
-};
-
-/** Deletes a link of ours; absent is done. */
-export const deleteLink = async (exec: Executor, name: string): Promise<void> => {
-  const { exitCode, stderr } = await exec.run('ip', ['link', 'delete', 'dev', name], {
-    privileged: true,
-    okCodes: [0, 1],
-  });
-  if (exitCode !== 0 && !stderr.includes('Cannot find device'))
-    throw new BangerError('NETWORK_UNAVAILABLE', `link ${name}: ${stderr.trim()}`);
+/**
+ * The claim's device, or undefined where it is absent. `ip` cannot give a device its alias in the moment
+ * that it makes it, so until the allocation came to its end our token in the name is proof enough.
+ * @throws BangerError FOREIGN_OBJECT for another device of that name
+ */
+export const ownDevice = (
+  links: readonly Link[],
+  claim: DeviceClaim,
+  instance: Instance,
+): Link | undefined => {
+  const { name, kind } = claim.identity;
+  const link = links.find((each) => each.name === name);
+  if (link === undefined) return undefined;
+  const isMarked = link.alias === instance.marker(claim.token);
+  const mayLackMarker = claim.observed === undefined && link.alias === undefined;
+  if (link.kind === kinds[kind] && (isMarked || mayLackMarker)) return link;
+  throw new BangerError(
+    'FOREIGN_OBJECT',
+    `the network device ${name} is not the ${kind} that was made under that name; it stays`,
+    { remedy: `See it with \`ip -d link show ${name}\`; rename or remove it yourself.` },
+  );
 };

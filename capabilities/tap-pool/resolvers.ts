@@ -1,30 +1,36 @@
 import { readFile } from 'node:fs/promises';
-import ipaddr from 'ipaddr.js';
+import { isIPv4 } from 'node:net';
 
+/** resolv.conf(5); the second is where systemd-resolved lists the servers behind its stub. */
 const files = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
 
-/** IPv4 name servers in a resolv.conf. */
-export const parseResolvers = (text: string): string[] =>
+/** glibc's MAXNS: no resolver reads more. */
+const maxServers = 3;
+
+/** The servers of a resolv.conf, in order; a scope (`fe80::1%eth0`) stays on. */
+export const parseResolvConf = (text: string): string[] =>
   text.split('\n').flatMap((line) => {
     const address = /^\s*nameserver\s+(\S+)/.exec(line)?.[1];
-    return address !== undefined && ipaddr.IPv4.isValid(address) ? [address] : [];
+    return address === undefined ? [] : [address];
   });
 
-const isReachableFromGuest = (address: string): boolean =>
-  ipaddr.IPv4.parse(address).range() !== 'loopback';
+/** A guest has IPv4 only, and its own loopback is not the host's. */
+const isReachable = (address: string): boolean => isIPv4(address) && !address.startsWith('127.');
 
-/**
- * The host's name servers that a guest can ask: a stub on loopback (systemd-resolved's 127.0.0.53) is
- * none, but its upstreams are.
- */
+const read = async (path: string): Promise<string> => {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    throw error;
+  }
+};
+
+/** The host's resolvers that a guest can reach: of the first file that has any. */
 export const hostResolvers = async (paths: readonly string[] = files): Promise<string[]> => {
   for (const path of paths) {
-    const text = await readFile(path, 'utf8').catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
-      throw error;
-    });
-    const servers = parseResolvers(text).filter(isReachableFromGuest);
-    if (servers.length > 0) return servers;
+    const reachable = parseResolvConf(await read(path)).filter(isReachable);
+    if (reachable.length > 0) return reachable.slice(0, maxServers);
   }
   return [];
 };

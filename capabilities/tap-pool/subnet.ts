@@ -1,77 +1,87 @@
+import { createHash } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
-import { BangerError } from '../../core/plugin-api/index.ts';
 
-/** An IPv4 subnet, `10.71.5.0/24`. */
-export interface Subnet {
-  readonly cidr: string;
-  readonly network: number;
-  readonly prefixLength: number;
+/** A range that guests must stay clear of, and what has it, for the message. */
+export interface Occupied {
+  readonly range: string;
+  readonly by: string;
 }
 
-export const toNumber = (address: string): number =>
-  ipaddr.IPv4.parse(address)
-    .toByteArray()
-    .reduce((sum, byte) => sum * 256 + byte, 0);
+type Range = [network: ipaddr.IPv4, prefixLength: number];
 
-export const toAddress = (value: number): string =>
-  [24, 16, 8, 0].map((shift) => String(Math.floor(value / 2 ** shift) % 256)).join('.');
+const rangeOf = (text: string): Range => ipaddr.IPv4.parseCIDR(text);
 
-/** @throws BangerError CONFIG_INVALID for what is no IPv4 network with room for guests */
-export const parseSubnet = (cidr: string): Subnet => {
-  const match = /^(\d+\.\d+\.\d+\.\d+)\/(\d+)$/.exec(cidr);
-  const prefixLength = Number(match?.[2]);
-  const address = match?.[1] ?? '';
-  if (!ipaddr.IPv4.isValid(address) || prefixLength < 16 || prefixLength > 29) {
-    throw new BangerError(
-      'CONFIG_INVALID',
-      `tap-pool.subnet: '${cidr}' is not an IPv4 network from /16 to /29, such as "10.71.5.0/24"`,
-    );
+const numberOf = (address: ipaddr.IPv4): number =>
+  address.toByteArray().reduce((sum, octet) => sum * 256 + octet, 0);
+
+const textOf = (value: number): string =>
+  [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.');
+
+/** Fewer than five guests, or more than 65,533, are surely a slip. */
+const allowedPrefix = { shortest: 16, longest: 29 };
+
+/** Whether a text is an IPv4 network such as `10.64.3.0/24`, its host bits zero. */
+export const isSubnet = (text: string): boolean => {
+  if (!ipaddr.IPv4.isValidCIDRFourPartDecimal(text)) return false;
+  const [network, prefixLength] = rangeOf(text);
+  return (
+    prefixLength >= allowedPrefix.shortest &&
+    prefixLength <= allowedPrefix.longest &&
+    ipaddr.IPv4.networkAddressFromCIDR(text).toString() === network.toString()
+  );
+};
+
+export const overlap = (one: string, other: string): boolean => {
+  const [[a, aLength], [b, bLength]] = [rangeOf(one), rangeOf(other)];
+  return a.match(b, Math.min(aLength, bLength));
+};
+
+/** `10.64.3.0/24` of `10.64.3.1/24`. */
+export const networkOf = (addressWithPrefix: string): string =>
+  `${ipaddr.IPv4.networkAddressFromCIDR(addressWithPrefix).toString()}/${String(prefixLengthOf(addressWithPrefix))}`;
+
+export const prefixLengthOf = (subnet: string): number => rangeOf(subnet)[1];
+
+/** The first address is the bridge's. */
+export const gatewayOf = (subnet: string): string => textOf(numberOf(rangeOf(subnet)[0]) + 1);
+
+export const gatewayWithPrefix = (subnet: string): string =>
+  `${gatewayOf(subnet)}/${String(prefixLengthOf(subnet))}`;
+
+/** All that a guest may have: not the network's, the gateway's or the broadcast address. */
+export const guestAddresses = function* (subnet: string): Generator<string> {
+  const [network, prefixLength] = rangeOf(subnet);
+  const first = numberOf(network);
+  for (let offset = 2; offset < 2 ** (32 - prefixLength) - 1; offset++)
+    yield textOf(first + offset);
+};
+
+/** /24s out of RFC 1918, those that are seldom in use first. */
+const pools = ['10.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16'];
+const candidateLength = 24;
+
+/** In an order of each instance's own, so that two daemons seldom meet. */
+export const candidates = function* (instanceToken: string): Generator<string> {
+  const hash = createHash('sha256').update(instanceToken).digest().readUInt32BE();
+  for (const pool of pools) {
+    const [network, prefixLength] = rangeOf(pool);
+    const count = 2 ** (candidateLength - prefixLength);
+    for (let index = 0; index < count; index++) {
+      const start = numberOf(network) + ((hash + index) % count) * 256;
+      yield `${textOf(start)}/${String(candidateLength)}`;
+    }
   }
-  const size = 2 ** (32 - prefixLength);
-  const network = Math.floor(toNumber(address) / size) * size;
-  return { cidr: `${toAddress(network)}/${String(prefixLength)}`, network, prefixLength };
 };
 
-/** The first host address is the gateway's, the last but the broadcast may be a guest's. */
-export const gatewayOf = ({ network }: Subnet): string => toAddress(network + 1);
+export const collisionOf = (subnet: string, occupied: readonly Occupied[]): Occupied | undefined =>
+  occupied.find(({ range }) => overlap(subnet, range));
 
-export const guestAddresses = function* ({ network, prefixLength }: Subnet): Generator<string> {
-  const last = network + 2 ** (32 - prefixLength) - 2;
-  for (let address = network + 2; address <= last; address++) yield toAddress(address);
-};
-
-export const overlaps = (a: Subnet, b: Subnet): boolean => {
-  const size = (subnet: Subnet): number => 2 ** (32 - subnet.prefixLength);
-  return a.network < b.network + size(b) && b.network < a.network + size(a);
-};
-
-/** Any prefix length, host bits allowed: how `ip route` and resolv.conf speak. */
-export const occupied = (text: string): Subnet | undefined => {
-  const [address = '', length = '32'] = text.split('/');
-  const prefixLength = Number(length);
-  if (!ipaddr.IPv4.isValid(address) || !(prefixLength >= 0 && prefixLength <= 32)) return undefined;
-  const size = 2 ** (32 - prefixLength);
-  return { cidr: text, network: Math.floor(toNumber(address) / size) * size, prefixLength };
-};
-
-/**
- * Candidates for `auto`: /24s of 10.64.0.0/10, which few use, begun at a place of this instance's own, so
- * that two daemons rarely want the same one even before either has a route.
- */
-export const candidates = function* (seed: number): Generator<Subnet> {
-  const count = 64 * 256;
-  for (let step = 0; step < count; step++) {
-    const index = (seed + step) % count;
-    yield parseSubnet(`10.${String(64 + Math.floor(index / 256))}.${String(index % 256)}.0/24`);
-  }
-};
-
-/** @throws BangerError NETWORK_UNAVAILABLE when each candidate collides */
-export const chooseSubnet = (seed: number, taken: readonly Subnet[]): Subnet => {
-  for (const candidate of candidates(seed)) {
-    if (!taken.some((other) => overlaps(candidate, other))) return candidate;
-  }
-  throw new BangerError('NETWORK_UNAVAILABLE', 'no /24 of 10.64.0.0/10 is free for guests', {
-    remedy: 'Name a free network in config.toml: [tap-pool] subnet = "192.168.77.0/24".',
-  });
+/** The instance's first candidate that is free, or undefined where none is. */
+export const chooseSubnet = (
+  instanceToken: string,
+  occupied: readonly Occupied[],
+): string | undefined => {
+  for (const candidate of candidates(instanceToken))
+    if (collisionOf(candidate, occupied) === undefined) return candidate;
+  return undefined;
 };
