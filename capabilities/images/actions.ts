@@ -72,6 +72,8 @@ export const imageActions = (store: ImageStore, vms: Vms) => ({
     mode: 'call',
     input: imageName,
     output: imageDeleted,
-    run: async ({ name }) => ({ deleted: await store.delete(name, (id) => vms.get(id).name) }),
+    run: async ({ name }, { signal }) => ({
+      deleted: await store.delete(name, (id) => vms.get(id).name, signal),
+    }),
   }),
 });

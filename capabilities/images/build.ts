@@ -1,14 +1,15 @@
-import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
+  asFilesRoot,
+  BangerError,
   bootstrapMode,
-  type BootstrapMode,
   type Executor,
   type OperationContext,
   type RunOptions,
   type StoredKernel,
 } from '../../core/plugin-api/index.ts';
-import { debugfsScript, type DebugfsChange } from './debugfs.ts';
+import { debugfsScript, debugfsStat, type DebugfsChange } from './debugfs.ts';
 import { createPackageProgress } from './progress.ts';
 import type { ImageRecipe } from './recipe.ts';
 
@@ -28,8 +29,6 @@ const buildTimeoutMs = 30 * 60_000;
 export interface BuildContext {
   readonly exec: Executor;
   readonly operation: OperationContext;
-  /** For what does not stay; on the same file system as the result. */
-  readonly scratchRoot: string;
 }
 
 /** First step, the long one: the packages' files as a tar archive. */
@@ -65,15 +64,6 @@ export const buildPackages = async (
   );
 };
 
-/** Runs commands as the root of the files' owners: really, or in a user namespace. */
-const asFilesRoot =
-  (exec: Executor, { mode, privileged }: BootstrapMode) =>
-  async (file: string, args: readonly string[], options: RunOptions = {}): Promise<void> => {
-    if (mode === 'unshare')
-      await exec.run('unshare', ['--map-auto', '--map-root-user', '--', file, ...args], options);
-    else await exec.run(file, args, { ...options, privileged });
-  };
-
 /** Sparse and owned by us, whoever writes into it afterwards. */
 const createSparse = async (path: string, bytes: number): Promise<void> => {
   const handle = await open(path, 'wx', 0o600);
@@ -99,13 +89,15 @@ const mkfsArgs = (label: string, source: string, path: string): string[] => [
   path,
 ];
 
+const damaged = (what: string): BangerError => new BangerError('IMAGE_BUILD_FAILED', what);
+
 /** banger's own files, written into the finished file system without mounting it. */
-const customise = async (
-  recipe: ImageRecipe,
+export const customise = async (
+  recipe: Pick<ImageRecipe, 'files' | 'removed'>,
   image: string,
   scratch: string,
   exec: Executor,
-  operation: OperationContext,
+  signal: AbortSignal,
 ): Promise<void> => {
   const changes: DebugfsChange[] = recipe.removed.map((path) => ({ kind: 'remove', path }));
   const folders = new Set<string>();
@@ -124,18 +116,31 @@ const customise = async (
       ...changes,
     ]),
   );
-  await exec.run('debugfs', ['-w', '-f', script, image], { signal: operation.signal });
+  await exec.run('debugfs', ['-w', '-f', script, image], { signal });
   // debugfs goes on past a command that failed: what counts is what is there now.
   const { exitCode } = await exec.run('e2fsck', ['-fn', image], {
-    signal: operation.signal,
+    signal,
     timeoutMs: 120_000,
     okCodes: [0, 1, 2, 4],
   });
-  if (exitCode !== 0) throw new Error(`e2fsck finds the new image damaged (${String(exitCode)})`);
+  if (exitCode !== 0) throw damaged(`e2fsck finds the new image damaged (${String(exitCode)})`);
   for (const { path } of recipe.files) {
-    const { stderr } = await exec.run('debugfs', ['-R', `stat ${path}`, image]);
-    if (stderr.includes('not found')) throw new Error(`${path} did not get into the image`);
+    if (!(await isInImage(path, image, exec, signal)))
+      throw damaged(`${path} did not get into the image`);
   }
+  for (const path of recipe.removed) {
+    if (await isInImage(path, image, exec, signal)) throw damaged(`${path} is still in the image`);
+  }
+};
+
+const isInImage = async (
+  path: string,
+  image: string,
+  exec: Executor,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  const { stdout } = await exec.run('debugfs', ['-R', debugfsStat(path), image], { signal });
+  return stdout.startsWith('Inode:');
 };
 
 /** Second step: the archive and the kernel's modules as two ext4 files, root and work seed. */
@@ -144,33 +149,28 @@ export const buildFilesystems = async (
   packages: string,
   kernel: StoredKernel,
   folder: string,
-  { exec, operation, scratchRoot }: BuildContext,
+  scratch: string,
+  { exec, operation }: BuildContext,
 ): Promise<void> => {
   await exec.require('tar', 'mkfs.ext4', 'debugfs', 'e2fsck');
   const asRoot = asFilesRoot(exec, await bootstrapMode(exec));
   const options: RunOptions = { signal: operation.signal, timeoutMs: buildTimeoutMs };
-  const scratch = await mkdtemp(join(scratchRoot, 'scratch-'));
   const tree = join(scratch, 'tree');
-  try {
-    await mkdir(tree);
-    operation.progress({ text: `image ${recipe.name}: unpacking`, fraction: 0 });
-    await asRoot('tar', ['-xf', packages, '-C', tree, '--numeric-owner'], options);
-    await asRoot(
-      'tar',
-      ['-xf', kernel.modulesArchive, '-C', tree, '--keep-directory-symlink', '--numeric-owner'],
-      options,
-    );
-    operation.progress({ text: `image ${recipe.name}: writing the root disk`, fraction: 0.4 });
-    const root = join(folder, rootFile);
-    await createSparse(root, rootBytes);
-    await asRoot('mkfs.ext4', mkfsArgs('banger-root', tree, root), options);
-    await customise(recipe, root, scratch, exec, operation);
-    operation.progress({ text: `image ${recipe.name}: writing the work seed`, fraction: 0.9 });
-    const seed = join(folder, workSeedFile);
-    await createSparse(seed, workSeedBytes);
-    await asRoot('mkfs.ext4', mkfsArgs('banger-work', join(tree, 'root'), seed), options);
-  } finally {
-    await asRoot('rm', ['-rf', '--', tree], { timeoutMs: buildTimeoutMs });
-    await rm(scratch, { recursive: true, force: true });
-  }
+  await mkdir(tree);
+  operation.progress({ text: `image ${recipe.name}: unpacking`, fraction: 0 });
+  await asRoot('tar', ['-xf', packages, '-C', tree, '--numeric-owner'], options);
+  await asRoot(
+    'tar',
+    ['-xf', kernel.modulesArchive, '-C', tree, '--keep-directory-symlink', '--numeric-owner'],
+    options,
+  );
+  operation.progress({ text: `image ${recipe.name}: writing the root disk`, fraction: 0.4 });
+  const root = join(folder, rootFile);
+  await createSparse(root, rootBytes);
+  await asRoot('mkfs.ext4', mkfsArgs('banger-root', tree, root), options);
+  await customise(recipe, root, scratch, exec, operation.signal);
+  operation.progress({ text: `image ${recipe.name}: writing the work seed`, fraction: 0.9 });
+  const seed = join(folder, workSeedFile);
+  await createSparse(seed, workSeedBytes);
+  await asRoot('mkfs.ext4', mkfsArgs('banger-work', join(tree, 'root'), seed), options);
 };

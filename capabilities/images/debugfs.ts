@@ -10,7 +10,6 @@ import { BangerError } from '../../core/plugin-api/index.ts';
  */
 
 const isEncodable = (name: string): boolean =>
-   
   !/[\u0000-\u001f\u007f"]/.test(name) && Buffer.byteLength(name) <= 255 && name !== '';
 
 const word = (path: string): string => {
@@ -26,7 +25,7 @@ const word = (path: string): string => {
       `debugfs cannot write the file name ${JSON.stringify(path.slice(0, 300))}`,
       {
         remedy:
-          'Names with quotes, line breaks, control characters, `..` or a leading `<` must be renamed.',
+          'Rename what has a quote, a line break, a control character, `..` or a leading `<` in it, or is too long.',
       },
     );
   }
@@ -78,3 +77,6 @@ const commandsOf = (change: DebugfsChange): string[] => {
 /** @throws BangerError IMAGE_BUILD_FAILED for a name that debugfs cannot encode */
 export const debugfsScript = (changes: readonly DebugfsChange[]): string =>
   changes.flatMap(commandsOf).join('\n') + '\n';
+
+/** For `debugfs -R`: what stands at that path. */
+export const debugfsStat = (path: string): string => `stat ${word(path)}`;

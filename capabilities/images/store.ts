@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { distance } from 'fastest-levenshtein';
@@ -10,7 +10,10 @@ import {
   linkFolder,
   newToken,
   observePath,
+  removeCachedFolder,
+  removeFilesTree,
   toBangerError,
+  type CachedFolderOptions,
   type Claim,
   type Claims,
   type Executor,
@@ -160,17 +163,17 @@ export class ImageStore implements Images {
     rebuild: boolean,
   ): Promise<StoredImage> {
     const { kernels, cacheDirectory, exec, claims, directory } = this.#options;
-    await mkdir(cacheDirectory, { recursive: true });
     const kernel = await kernels.resolve(recipe.kernel, operation);
-    const context: BuildContext = { exec, operation, scratchRoot: cacheDirectory };
+    const context: BuildContext = { exec, operation };
     const packages = await this.#packages(recipe, context, rebuild);
     const digest = await readFile(join(packages, digestFile), 'utf8');
     const id = hash(recipeHash(recipe), kernel.id, digest);
     const { path: cached } = await ensureCachedFolder(
       cacheDirectory,
       id,
-      (folder) => buildFilesystems(recipe, join(packages, packagesFile), kernel, folder, context),
-      operation.signal,
+      (folder, scratch) =>
+        buildFilesystems(recipe, join(packages, packagesFile), kernel, folder, scratch, context),
+      this.#cacheOptions(recipe, context),
     );
     const token = newToken(8);
     const path = join(directory, `image-${token}`);
@@ -194,7 +197,7 @@ export class ImageStore implements Images {
       async () => {
         await mkdir(path);
         const observed = await observePath(path);
-        await linkFolder(cached, path, exec);
+        await linkFolder(cached, path, exec, operation.signal);
         return { value: undefined, observed };
       },
     );
@@ -204,7 +207,8 @@ export class ImageStore implements Images {
   async #packages(recipe: ImageRecipe, context: BuildContext, rebuild: boolean): Promise<string> {
     const { cacheDirectory } = this.#options;
     const key = `packages-${packagesHash(recipe)}`;
-    if (rebuild) await rm(join(cacheDirectory, key), { recursive: true, force: true });
+    const options = this.#cacheOptions(recipe, context);
+    if (rebuild) await removeCachedFolder(cacheDirectory, key, options);
     const { path } = await ensureCachedFolder(
       cacheDirectory,
       key,
@@ -212,9 +216,19 @@ export class ImageStore implements Images {
         await buildPackages(recipe, folder, context);
         await writeFile(join(folder, digestFile), await digestOf(join(folder, packagesFile)));
       },
-      context.operation.signal,
+      options,
     );
     return path;
+  }
+
+  #cacheOptions({ name }: ImageRecipe, { exec, operation }: BuildContext): CachedFolderOptions {
+    return {
+      signal: operation.signal,
+      removeTree: (path) => removeFilesTree(exec, path),
+      onWait: () => {
+        operation.progress({ text: `image ${name}: waiting for whoever builds it already` });
+      },
+    };
   }
 
   async #releaseUnused({ claim }: StoredImage): Promise<void> {
@@ -229,7 +243,11 @@ export class ImageStore implements Images {
    * All images of that name, here and in the cache.
    * @throws BangerError IMAGE_UNKNOWN, IMAGE_IN_USE (names the VMs)
    */
-  async delete(name: string, nameOfVm: (id: string) => string): Promise<string[]> {
+  async delete(
+    name: string,
+    nameOfVm: (id: string) => string,
+    signal: AbortSignal,
+  ): Promise<string[]> {
     const images = this.list().filter(({ identity }) => identity.name === name);
     if (images.length === 0) {
       const isKnown = imageRecipes.some((recipe) => recipe.name === name);
@@ -248,12 +266,12 @@ export class ImageStore implements Images {
     }
     for (const { claim, identity } of images) {
       await this.#options.claims.release(claim);
-      await rm(join(this.#options.cacheDirectory, identity.id), { recursive: true, force: true });
+      await removeCachedFolder(this.#options.cacheDirectory, identity.id, { signal });
     }
     const recipe = imageRecipes.find((known) => known.name === name);
     if (recipe !== undefined) {
-      const packages = join(this.#options.cacheDirectory, `packages-${packagesHash(recipe)}`);
-      await rm(packages, { recursive: true, force: true });
+      const packages = `packages-${packagesHash(recipe)}`;
+      await removeCachedFolder(this.#options.cacheDirectory, packages, { signal });
     }
     return [...ids];
   }

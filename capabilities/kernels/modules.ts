@@ -13,7 +13,7 @@ export const moduleName = (path: string): string =>
 /**
  * The modules to load, dependencies first.
  * @param dependsOn what `modinfo -F depends` says of a module
- * @throws BangerError KERNEL_UNKNOWN when one is neither there nor built in
+ * @throws BangerError KERNEL_UNKNOWN when one is neither there nor built in, or needs itself
  */
 export const loadOrder = (
   names: readonly string[],
@@ -21,15 +21,20 @@ export const loadOrder = (
   isBuiltIn: (name: string) => boolean,
   dependsOn: (name: string) => readonly string[],
 ): string[] => {
-  const order: string[] = [];
-  const visit = (name: string): void => {
-    if (order.includes(name) || isBuiltIn(name)) return;
+  const order = new Set<string>();
+  const visit = (name: string, path: readonly string[]): void => {
+    if (order.has(name) || isBuiltIn(name)) return;
     if (!has(name)) throw new BangerError('KERNEL_UNKNOWN', `the kernel has no module '${name}'`);
-    for (const dependency of dependsOn(name)) visit(dependency.replaceAll('-', '_'));
-    order.push(name);
+    if (path.includes(name)) {
+      const cycle = [...path, name].join(' → ');
+      throw new BangerError('KERNEL_UNKNOWN', `the kernel's modules need each other: ${cycle}`);
+    }
+    for (const dependency of dependsOn(name))
+      visit(dependency.replaceAll('-', '_'), [...path, name]);
+    order.add(name);
   };
-  for (const name of names) visit(name);
-  return order;
+  for (const name of names) visit(name, []);
+  return [...order];
 };
 
 /** Paths of the modules for the initrd, in loading order, out of all module files of a kernel. */

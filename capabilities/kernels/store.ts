@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import {
@@ -100,7 +100,7 @@ export class KernelStore implements Kernels {
       await claims.ensure({ key: id, scope: 'store', token, identity }, async () => {
         await mkdir(path);
         const observed = await observePath(path);
-        await linkFolder(cached, path, this.#options.exec);
+        await linkFolder(cached, path, this.#options.exec, operation.signal);
         return { value: undefined, observed };
       }),
     );
@@ -108,18 +108,17 @@ export class KernelStore implements Kernels {
 
   async #cached(recipe: KernelRecipe, id: string, operation: OperationContext): Promise<string> {
     const { exec, cacheDirectory } = this.#options;
+    const { name } = recipe;
     const { path } = await ensureCachedFolder(
       cacheDirectory,
       id,
-      async (folder) => {
-        const scratch = await mkdtemp(join(cacheDirectory, 'scratch-'));
-        try {
-          await buildKernel(recipe, folder, scratch, exec, operation);
-        } finally {
-          await rm(scratch, { recursive: true, force: true });
-        }
+      (folder, scratch) => buildKernel(recipe, folder, scratch, exec, operation),
+      {
+        signal: operation.signal,
+        onWait: () => {
+          operation.progress({ text: `kernel ${name}: waiting for whoever fetches it already` });
+        },
       },
-      operation.signal,
     );
     return path;
   }

@@ -1,11 +1,15 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import { BangerError, type Executor } from '../../core/plugin-api/index.ts';
 
 /** Documentation/arch/x86/boot.rst: the real-mode kernel header. */
 const setupSectsAt = 0x1f1;
 const magicAt = 0x202;
+const versionAt = 0x206;
+/** The first protocol version that has the payload's place. */
+const payloadVersion = 0x208;
 const payloadOffsetAt = 0x248;
 const payloadLengthAt = 0x24c;
 
@@ -28,9 +32,13 @@ export const findPayload = (
   image: Buffer,
 ): { readonly compression: Compression; readonly payload: Buffer } => {
   const isBzImage =
-    image.length > 0x250 && image.toString('latin1', magicAt, magicAt + 4) === 'HdrS';
+    image.length >= payloadLengthAt + 4 &&
+    image.toString('latin1', magicAt, magicAt + 4) === 'HdrS' &&
+    image.readUInt16LE(versionAt) >= payloadVersion;
   if (!isBzImage) throw new BangerError('KERNEL_UNKNOWN', 'the kernel is no bzImage');
-  const start = (image.readUInt8(setupSectsAt) + 1) * 512 + image.readUInt32LE(payloadOffsetAt);
+  // "For backwards compatibility, if the setup_sects field contains 0, the real value is 4."
+  const setupSects = image.readUInt8(setupSectsAt) || 4;
+  const start = (setupSects + 1) * 512 + image.readUInt32LE(payloadOffsetAt);
   const length = image.readUInt32LE(payloadLengthAt);
   const whole = image.subarray(start, start + length);
   const compression = whole.length === length ? compressionOf(whole) : undefined;
@@ -43,6 +51,20 @@ export const findPayload = (
   };
 };
 
+/** A debug kernel is no bigger; a forged header must not fill the memory. */
+const maxVmlinuxBytes = 1024 ** 3;
+
+const assertElf = async (path: string): Promise<void> => {
+  const handle = await open(path, 'r');
+  try {
+    const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+    if (buffer.toString('latin1') !== '\x7fELF')
+      throw new BangerError('KERNEL_UNKNOWN', 'what the bzImage has inside is no ELF kernel');
+  } finally {
+    await handle.close();
+  }
+};
+
 /** Unpacks a bzImage to an ELF vmlinux, which boots by PVH some hundred milliseconds sooner. */
 export const extractVmlinux = async (
   bzImagePath: string,
@@ -53,7 +75,11 @@ export const extractVmlinux = async (
 ): Promise<void> => {
   const { compression, payload } = findPayload(await readFile(bzImagePath));
   if (compression === 'gzip') {
-    await writeFile(vmlinuxPath, gunzipSync(payload));
+    await writeFile(
+      vmlinuxPath,
+      await promisify(gunzip)(payload, { maxOutputLength: maxVmlinuxBytes }),
+    );
+    await assertElf(vmlinuxPath);
     return;
   }
   const packed = join(scratch, `payload.${compression}`);
@@ -65,5 +91,6 @@ export const extractVmlinux = async (
   };
   const [tool, args] = argv[compression];
   await exec.run(tool, args, { signal, timeoutMs: 120_000 });
-  if (compression === 'xz') await exec.run('mv', [join(scratch, 'payload'), vmlinuxPath]);
+  if (compression === 'xz') await rename(join(scratch, 'payload'), vmlinuxPath);
+  await assertElf(vmlinuxPath);
 };

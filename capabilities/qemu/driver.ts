@@ -1,5 +1,6 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   BangerError,
   newToken,
@@ -35,9 +36,23 @@ type QemuClaims = Claims<QemuIdentity, QemuObserved>;
 const startDeadlineMs = 10_000;
 const logTailLines = 5;
 
-const tail = async (path: string): Promise<string> => {
-  const text = await readFile(path, 'utf8').catch(() => '');
+/** How long QEMU may take to end once it has closed its control socket, milliseconds. */
+const endingMs = 2_000;
+
+/** Of what this run has said: the file goes on from run to run. */
+const tail = async (path: string, from: number): Promise<string> => {
+  const text = (await readFile(path)).subarray(from).toString('utf8');
   return text.trim().split('\n').slice(-logTailLines).join('; ');
+};
+
+/** Where this run's part of the log will begin. */
+const logEnd = async (path: string): Promise<number> => {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
 };
 
 /**
@@ -61,26 +76,32 @@ const ensureFolder = async (
   return identity.kind === 'folder' ? identity.path : path;
 };
 
-/** Races "the control socket answers" against "QEMU has ended". */
+/** Races "the control socket answers" against "QEMU has ended", whose reason its log tells. */
 const connectQmp = async (
   folder: string,
   child: DetachedProcess,
+  log: { readonly path: string; readonly from: number },
   signal: AbortSignal,
 ): Promise<Qmp> => {
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(startDeadlineMs)]);
   const ended = new AbortController();
-  const failed = child.exited.then(async ({ code, signal: by }) => {
+  const failed = child.exited.then(async ({ code, signal: by }): Promise<never> => {
     ended.abort();
-    const log = join(folder, 'vmm.log');
     const how = by === null ? `exit code ${String(code)}` : by;
-    throw new BangerError('VMM_FAILED', `QEMU ended at once (${how}): ${await tail(log)}`, {
-      logPath: log,
+    const said = await tail(log.path, log.from);
+    throw new BangerError('VMM_FAILED', `QEMU ended at once (${how}): ${said}`, {
+      logPath: log.path,
     });
   });
-  return Promise.race([
-    Qmp.connect(join(folder, qmpSocket), AbortSignal.any([deadline, ended.signal])),
-    failed,
-  ]);
+  const connecting = Qmp.connect(
+    join(folder, qmpSocket),
+    AbortSignal.any([deadline, ended.signal]),
+  ).catch(async (error: unknown) => {
+    // QEMU opens its sockets before it reads the kernel: a closed one is followed by its end.
+    await Promise.race([failed, delay(signal.aborted ? 0 : endingMs)]);
+    throw error;
+  });
+  return Promise.race([connecting, failed]);
 };
 
 export const createQemuDriver = (
@@ -112,11 +133,10 @@ export const createQemuDriver = (
         identity: { kind: 'process', name, sockets },
       },
       async (signal) => {
-        const child = await exec.detach(binary, args, {
-          cwd: folder,
-          logPath: join(folder, 'vmm.log'),
-        });
-        const qmp = await connectQmp(folder, child, signal);
+        const logPath = join(folder, 'vmm.log');
+        const log = { path: logPath, from: await logEnd(logPath) };
+        const child = await exec.detach(binary, args, { cwd: folder, logPath });
+        const qmp = await connectQmp(folder, child, log, signal);
         return {
           value: createHandle(folder, qmp, child, child),
           observed: { pid: child.pid, startTicks: child.startTicks },

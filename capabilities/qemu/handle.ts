@@ -11,7 +11,7 @@ import { waitGone } from './wait-gone.ts';
 
 /** How long QEMU may take to write back and end after `quit`, milliseconds. */
 const quitMs = 3_000;
-/** Once QEMU has closed its control socket its end is near, milliseconds. */
+/** How often it is looked at whether it is gone, should the control socket close before, milliseconds. */
 const goneMs = 30_000;
 
 /** What the guest's own shutdown looks like: lean guests reset, with -no-reboot that ends QEMU. */
@@ -23,7 +23,8 @@ const describeExit = async (
   child: DetachedProcess | undefined,
 ): Promise<VmmExit> => {
   await qmp.closed;
-  await waitGone(process, goneMs);
+  // Not before the process is gone, for the caller then takes its taps and disks away.
+  while (!(await waitGone(process, goneMs)));
   const reason = qmp.shutdownReason;
   const clean = reason !== undefined && cleanReasons.has(reason);
   if (clean) return { detail: 'the guest shut itself down', clean };

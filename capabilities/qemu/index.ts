@@ -24,7 +24,13 @@ export const qemuCapability = defineCapability({
       directory,
       exec,
       instance,
-      tscKhz: () => (tscKhz ??= measureTscKhz(exec)),
+      tscKhz: () => {
+        tscKhz ??= measureTscKhz(exec).catch((error: unknown) => {
+          tscKhz = undefined; // another start tries again
+          throw error;
+        });
+        return tscKhz;
+      },
     });
     return {
       vmm: driver,

@@ -1,11 +1,5 @@
-import { constants, copyFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import {
-  BangerError,
-  newToken,
-  type DiskFormat,
-  type Executor,
-} from '../../core/plugin-api/index.ts';
+import { constants, copyFile } from 'node:fs/promises';
+import { BangerError, type DiskFormat, type Executor } from '../../core/plugin-api/index.ts';
 import type { RootfsDriver } from './identity.ts';
 
 export const formatOf: Readonly<Record<RootfsDriver, DiskFormat>> = {
@@ -14,23 +8,17 @@ export const formatOf: Readonly<Record<RootfsDriver, DiskFormat>> = {
   copy: 'raw',
 };
 
-/** Whether files in that folder can share blocks (btrfs, xfs, bcachefs), found out by doing it. */
-export const canReflink = async (folder: string): Promise<boolean> => {
-  const source = join(folder, `probe-${newToken()}`);
-  const target = `${source}-clone`;
+/** FICLONE's ways to say no (ioctl_ficlone(2)), and Node's own where the kernel has no such call. */
+const cannot = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS']);
+
+/** Makes `path` share its blocks with the image (btrfs, xfs, bcachefs). @returns whether that works */
+export const tryReflink = async (image: string, path: string): Promise<boolean> => {
   try {
-    await writeFile(source, 'x');
-    await copyFile(source, target, constants.COPYFILE_FICLONE_FORCE);
+    await copyFile(image, path, constants.COPYFILE_FICLONE_FORCE);
     return true;
   } catch (error) {
-    // Node reports what FICLONE says (EOPNOTSUPP, EXDEV, EINVAL, ENOTTY) or its own ENOSYS.
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS'].includes(code))
-      return false;
+    if (cannot.has((error as NodeJS.ErrnoException).code ?? '')) return false;
     throw error;
-  } finally {
-    await rm(source, { force: true });
-    await rm(target, { force: true });
   }
 };
 

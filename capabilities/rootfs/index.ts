@@ -7,9 +7,11 @@ import {
   observePath,
   reconcilePath,
   z,
+  type Claims,
+  type PathObserved,
 } from '../../core/plugin-api/index.ts';
-import { canReflink, chooseDriver, createDisk, formatOf } from './drivers.ts';
-import { rootfsIdentity } from './identity.ts';
+import { chooseDriver, createDisk, formatOf, tryReflink } from './drivers.ts';
+import { rootfsIdentity, type RootfsIdentity } from './identity.ts';
 import { rootfsTeardown } from './teardown.ts';
 
 export const rootfsCapability = defineCapability({
@@ -24,7 +26,27 @@ export const rootfsCapability = defineCapability({
   identity: rootfsIdentity,
   teardown: rootfsTeardown,
   setup: ({ config, claims: own, exec, directory }) => {
-    let reflink: Promise<boolean> | undefined;
+    /** By the file system's answer, which stays the same while the daemon runs. */
+    let reflink: boolean | undefined;
+
+    const probeReflink = async (
+      image: string,
+      claims: Claims<RootfsIdentity, PathObserved>,
+    ): Promise<boolean> => {
+      let works = false;
+      const token = newToken(8);
+      const path = join(directory, `root-${token}.raw`);
+      const probe = await claims.ensure(
+        { key: token, scope: 'op', token, identity: { path, driver: 'reflink' } },
+        async () => {
+          works = await tryReflink(image, path);
+          return { value: undefined, ...(works ? { observed: await observePath(path) } : {}) };
+        },
+      );
+      await claims.release(probe);
+      return works;
+    };
+
     return {
       preStart: async ({ machine, signal }, claims) => {
         const { image } = machine;
@@ -32,8 +54,8 @@ export const rootfsCapability = defineCapability({
           throw new BangerError('IMAGE_UNKNOWN', 'no capability has named an image for this VM');
         let [claim] = claims.list({ scope: 'vm' });
         if (claim === undefined) {
-          reflink ??= canReflink(directory);
-          const driver = chooseDriver(config.driver, await reflink, machine.diskFormats);
+          reflink ??= await probeReflink(image.rootPath, claims);
+          const driver = chooseDriver(config.driver, reflink, machine.diskFormats);
           const token = newToken(8);
           const path = join(directory, `root-${token}.${formatOf[driver]}`);
           claim = await claims.ensure(

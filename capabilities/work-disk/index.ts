@@ -22,7 +22,7 @@ export const workDiskCapability = defineCapability({
   identity: workDiskIdentity,
   teardown: workDiskTeardown,
   setup: ({ claims: own, exec, directory }) => ({
-    preflight: () => exec.require('resize2fs'),
+    preflight: () => exec.require('resize2fs', 'tune2fs'),
 
     preStart: async ({ vm, machine, signal }, claims) => {
       const { image } = machine;
