@@ -13,7 +13,7 @@ export const catalogue = {
   CLAIMS_CLOSED: 'The operation is being undone; run the command again afterwards.',
   COMMAND_FAILED: 'See the daemon log with `banger daemon logs`.',
   COMMAND_TIMEOUT: 'See whether the host is overloaded, then run the command again.',
-  CONFIG_INVALID: 'Correct the file; `banger daemon status` shows which one is read.',
+  CONFIG_INVALID: 'Correct the file and run the command again.',
   DAEMON_RUNNING: 'Use the running one, or stop it with `banger daemon stop`.',
   DISK_FULL: 'Free some space on that file system, then run the command again.',
   FOREIGN_OBJECT: 'It is not ours, so it was left alone; rename or remove it yourself.',
