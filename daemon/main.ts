@@ -37,6 +37,10 @@ const main = async (): Promise<void> => {
   }
   const config = await ConfigFile.read(paths.configPath);
   const log = createLogger(paths.daemonLogPath, config.settings().logLevel);
+  // Before Node ends the process: the log is where one looks for why.
+  process.on('uncaughtExceptionMonitor', (error, origin) => {
+    log.error({ err: error, origin }, 'the daemon ends by an error that nobody handled');
+  });
   exposePluginApi(new URL('./plugin-api.js', import.meta.url).href);
   const kernel = await createKernel({ paths, builtIn, config, log });
 
