@@ -3,22 +3,35 @@ import { BangerError } from '../../core/plugin-api/index.ts';
 /**
  * Scripts for `debugfs -w -f`: changes to an ext4 file without mounting it, hence without root.
  *
- * debugfs reads a command a line, splits it at blanks and takes "…" as one word; there is no escape
- * for a line break or a quote (lib/ss/parse.c in e2fsprogs: a doubled quote inside quotes is one, but
- * debugfs' own commands print and re-parse names). A name that cannot be written so would become another
- * command, and names come from images. So they are refused here, whoever calls.
+ * debugfs reads a command a line (of at most 8 KiB: the rest of a longer one is the next command), splits
+ * it at blanks and takes "…" as one word; there is no escape for a line break (lib/ss/parse.c in
+ * e2fsprogs). A name that cannot be written so would become another command, and names come from
+ * images. So they are refused here, whoever calls.
  */
 
+/** NAME_MAX, and PATH_MAX without its NUL: linux/limits.h. A path and its command fit into a line. */
+const maxNameBytes = 255;
+const maxPathBytes = 4095;
+
+/**
+ * Control characters (C1 as well: terminals obey them), the quote (doubled it would work, until a
+ * command re-parses it), and halves of a surrogate pair, which would be written as another name.
+ */
+const unsafe = /[\p{Cc}\p{Surrogate}"]/u;
+
 const isEncodable = (name: string): boolean =>
-  !/[\u0000-\u001f\u007f"]/.test(name) && Buffer.byteLength(name) <= 255 && name !== '';
+  name !== '' &&
+  name !== '.' &&
+  name !== '..' &&
+  !name.startsWith('<') && // <8> is an inode
+  !unsafe.test(name) &&
+  Buffer.byteLength(name) <= maxNameBytes;
 
 const word = (path: string): string => {
-  const parts = path.split('/').slice(1);
   const isSafe =
     path.startsWith('/') &&
-    parts.every(
-      (part) => isEncodable(part) && part !== '.' && part !== '..' && !part.startsWith('<'), // <8> is an inode
-    );
+    Buffer.byteLength(path) <= maxPathBytes &&
+    path.split('/').slice(1).every(isEncodable);
   if (!isSafe) {
     throw new BangerError(
       'IMAGE_BUILD_FAILED',
@@ -34,7 +47,7 @@ const word = (path: string): string => {
 
 export type DebugfsChange =
   | { readonly kind: 'folder'; readonly path: string; readonly mode: number }
-  /** `source` is a file on the host. */
+  /** Replaces what is there. `source` is a file on the host. */
   | {
       readonly kind: 'file';
       readonly path: string;
@@ -64,6 +77,7 @@ const commandsOf = (change: DebugfsChange): string[] => {
       // `write` names the file in the current folder, whatever slashes its argument has.
       const name = word(`/${change.path.slice(at + 1)}`).replace('"/', '"');
       return [
+        `rm ${path}`, // `write` refuses a name that is taken; that nothing is there is no harm
         `cd ${parent}`,
         `write ${word(change.source)} ${name}`,
         ...ownedByRoot(path, fileType | change.mode),
@@ -80,3 +94,6 @@ export const debugfsScript = (changes: readonly DebugfsChange[]): string =>
 
 /** For `debugfs -R`: what stands at that path. */
 export const debugfsStat = (path: string): string => `stat ${word(path)}`;
+
+/** For `debugfs -R`: the content of the file at that path. */
+export const debugfsCat = (path: string): string => `cat ${word(path)}`;
