@@ -1,15 +1,17 @@
 import {
   AddressesRef,
+  BangerError,
   defineCapability,
   newToken,
   toBangerError,
   z,
-  type Claims,
 } from '../../core/plugin-api/index.ts';
-import { isForwarding, setForwarding, uplinks } from './forwarding.ts';
-import { natIdentity, type NatIdentity } from './identity.ts';
-import { addition, restore, savedRules } from './rules.ts';
+import { setForwarding } from './forwarding.ts';
+import { natIdentity, type RulesIdentity } from './identity.ts';
+import { applyRules, savedRules } from './iptables.ts';
+import { vmRules } from './rules.ts';
 import { natTeardown } from './teardown.ts';
+import { createForwardUplinks } from './uplinks.ts';
 
 export const natCapability = defineCapability({
   id: 'nat',
@@ -24,59 +26,63 @@ export const natCapability = defineCapability({
   identity: natIdentity,
   teardown: natTeardown,
   wants: { addresses: AddressesRef },
-  setup: ({ config, exec, instance, directory, services }) => {
+
+  setup: ({ config, claims: own, exec, instance, directory, services }) => {
     const { addresses } = services;
-    const check = async (): Promise<void> => {
-      await exec.require('iptables', 'iptables-save', 'iptables-restore', 'sysctl');
+    // Without taps there is nothing to translate, and so nothing that is needed.
+    if (addresses === undefined) return {};
+
+    const forwardUplinks = createForwardUplinks({
+      configured: config.uplinks,
+      exec,
+      instance,
+      directory,
+      claims: own,
+      newToken: () => newToken(8),
+    });
+    const assertReady = async (): Promise<void> => {
+      await exec.require('ip', 'iptables', 'iptables-save', 'iptables-restore', 'sysctl');
       await exec.requirePrivilege();
     };
 
-    /** Switches forwarding on where it is off, and remembers that it was. */
-    const forward = async (bridge: string, claims: Claims<NatIdentity, never>): Promise<void> => {
-      const devices = config.uplinks.length > 0 ? config.uplinks : await uplinks(exec);
-      for (const device of devices) {
-        if ((await isForwarding(exec, device)) !== false) continue;
-        await claims.ensure(
-          { key: `forwarding:${device}`, scope: 'host', identity: { kind: 'forwarding', device } },
-          async () => {
-            await setForwarding(exec, [device], true);
-            return { value: undefined };
-          },
-        );
-      }
-      // The bridge's own switch goes with the bridge.
-      if ((await isForwarding(exec, bridge)) === false) await setForwarding(exec, [bridge], true);
-    };
-
     return {
-      // Without taps there is nothing to translate, and so nothing that is needed.
-      preflight: () => (addresses === undefined ? Promise.resolve() : check()),
+      preflight: assertReady,
 
       preStart: async ({ vm }, claims) => {
-        const lease = addresses?.of(vm);
-        if (lease === undefined) return;
+        const lease = addresses.of(vm);
+        if (lease === undefined)
+          throw new BangerError(
+            'NETWORK_UNAVAILABLE',
+            `VM '${vm.name}' has no address to translate`,
+          );
         const { bridge, address } = lease;
+        const identity: RulesIdentity = { kind: 'rules', bridge, address };
         const token = newToken(8);
-        await forward(bridge, claims);
-        await claims.acquire(
-          { key: vm.id, scope: 'run', token, identity: { kind: 'rules', bridge, address } },
-          async (signal) => {
-            const marker = instance.marker(token);
-            await restore(exec, directory, addition({ bridge, address, marker }), signal);
+        // Both are awaited by the ledger where one fails, so side by side is safe.
+        await Promise.all([
+          forwardUplinks(),
+          claims.acquire({ key: vm.id, scope: 'run', token, identity }, async (signal) => {
+            // The bridge's own switch goes with the bridge.
+            await setForwarding(exec, bridge, true);
+            const rules = vmRules(identity, instance.marker(token));
+            await applyRules(rules, { exec, directory, token }, signal);
             return { value: undefined };
-          },
-        );
+          }),
+        ]);
       },
 
+      // The default route may be another one than when the VM was started.
+      resume: () => forwardUplinks(),
+
       doctor: async () => {
-        const title = 'iptables';
+        const check = { id: 'iptables', title: 'iptables' };
         try {
-          await check();
+          await assertReady();
           await savedRules(exec);
-          return [{ id: 'iptables', title, status: 'ok', detail: 'rules can be read' }];
+          return [{ ...check, status: 'ok', detail: 'rules can be read' }];
         } catch (thrown) {
           const { message, remedy } = toBangerError(thrown);
-          return [{ id: 'iptables', title, status: 'error', detail: message, remedy }];
+          return [{ ...check, status: 'error', detail: message, remedy }];
         }
       },
     };

@@ -1,87 +1,108 @@
-import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { newToken, type Executor } from '../../core/plugin-api/index.ts';
-
-/** A VM's rules in the format of iptables-restore(8). */
-export interface NatRules {
-  /** Own copies: the teardown asks no other module. */
-  readonly bridge: string;
-  readonly address: string;
-  readonly marker: string;
+/** A line for iptables-restore(8), without its table. */
+export interface Change {
+  readonly table: string;
+  /** `-I CHAIN …`, `-A CHAIN …` or `-D CHAIN …` */
+  readonly line: string;
 }
 
-/** A rule as iptables-save prints it, with its table. */
-export interface SavedRule {
-  readonly table: string;
-  /** `-A CHAIN …` */
-  readonly rule: string;
+/** A rule as iptables-save(8) prints it: `-A CHAIN …`. */
+export interface SavedRule extends Change {
   readonly comment: string;
 }
 
-/** How many rules `addition` makes. */
-export const rulesPerVm = 3;
+const commentMatch = (comment: string): string => `-m comment --comment "${comment}"`;
 
 /**
- * Accepts go to the top of FORWARD itself: Docker's and ufw's policy is DROP there, and no other chain
- * or table can overrule a drop.
+ * What one VM needs. Accepts go to the top of FORWARD itself: Docker's and ufw's policy is DROP there, and
+ * no other chain or table can overrule a drop.
  */
-export const addition = ({ bridge, address, marker }: NatRules): string => {
-  const comment = `-m comment --comment "${marker}"`;
+export const vmRules = (
+  { bridge, address }: { readonly bridge: string; readonly address: string },
+  marker: string,
+): Change[] => {
+  const comment = commentMatch(marker);
   return [
-    '*nat',
-    `-A POSTROUTING -s ${address}/32 ! -o ${bridge} ${comment} -j MASQUERADE`,
-    'COMMIT',
-    '*filter',
-    `-I FORWARD 1 -i ${bridge} -s ${address}/32 ${comment} -j ACCEPT`,
-    `-I FORWARD 1 -o ${bridge} -d ${address}/32 -m conntrack --ctstate RELATED,ESTABLISHED ${comment} -j ACCEPT`,
-    'COMMIT',
-    '',
-  ].join('\n');
+    {
+      table: 'nat',
+      line: `-A POSTROUTING -s ${address}/32 ! -o ${bridge} ${comment} -j MASQUERADE`,
+    },
+    { table: 'filter', line: `-I FORWARD 1 -s ${address}/32 -i ${bridge} ${comment} -j ACCEPT` },
+    {
+      table: 'filter',
+      line: `-I FORWARD 1 -d ${address}/32 -o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED ${comment} -j ACCEPT`,
+    },
+  ];
 };
+
+/** A VM's rule, by what it does: the flags that tell are the same in every version's output. */
+const roleOf = ({ table, line }: SavedRule): string | undefined => {
+  if (table === 'nat' && line.startsWith('-A POSTROUTING ')) return 'masquerade';
+  if (table !== 'filter' || !line.startsWith('-A FORWARD ')) return undefined;
+  if (/ -s \S/.test(line)) return 'out';
+  return / -d \S/.test(line) ? 'back' : undefined;
+};
+
+/** Each of a VM's rules is there, once. */
+export const isComplete = (rules: readonly SavedRule[]): boolean =>
+  rules.length === 3 &&
+  new Set(rules.map(roleOf)).size === 3 &&
+  !rules.map(roleOf).includes(undefined);
+
+/** Of a VM's rule: what a teardown's identity is made of. */
+export const subjectOf = ({
+  line,
+}: SavedRule): { readonly address: string; readonly bridge: string } | undefined => {
+  const address = / -[sd] (\d+\.\d+\.\d+\.\d+)\/32 /.exec(line)?.[1];
+  const bridge = / -[io] (\S+) /.exec(line)?.[1];
+  return address === undefined || bridge === undefined ? undefined : { address, bridge };
+};
+
+/** `<marker> forwarding <device> was off` */
+const guardPattern = /^(\S+) forwarding (\S+) was off$/;
+
+/**
+ * Forwarding on an uplink makes the host a router for all who reach it there. The guard, at the end of
+ * FORWARD, keeps that as it was: only answers come in. It also tells other daemons who switched it on.
+ */
+export const guardRule = (device: string, marker: string): Change => ({
+  table: 'filter',
+  line: `-A FORWARD -i ${device} -m conntrack ! --ctstate RELATED,ESTABLISHED ${commentMatch(`${marker} forwarding ${device} was off`)} -j DROP`,
+});
+
+/** The marker and the device of a guard rule, whosever it is. */
+export const guardOf = ({
+  comment,
+}: SavedRule): { readonly marker: string; readonly device: string } | undefined => {
+  const [, marker, device] = guardPattern.exec(comment) ?? [];
+  return marker === undefined || device === undefined ? undefined : { marker, device };
+};
+
+/** The marker that a rule carries: its comment's first word. */
+export const markerOf = ({ comment }: SavedRule): string => comment.split(' ', 1)[0] ?? '';
 
 /** What iptables-save printed, as far as it carries a comment. */
 export const parseSaved = (text: string): SavedRule[] => {
   let table = '';
   return text.split('\n').flatMap((line) => {
     if (line.startsWith('*')) table = line.slice(1).trim();
-    const comment = /^-A .*--comment (?:"([^"]*)"|(\S+))/.exec(line);
+    const comment = /^-A .*--comment (?:"((?:[^"\\]|\\.)*)"|(\S+))/.exec(line);
     if (comment === null) return [];
-    return [{ table, rule: line, comment: comment[1] ?? comment[2] ?? '' }];
+    return [{ table, line, comment: comment[1] ?? comment[2] ?? '' }];
   });
 };
 
-/** Deletes exactly those rules: the lines as they were printed, with -D for -A. */
-export const deletion = (rules: readonly SavedRule[]): string =>
-  [...new Set(rules.map(({ table }) => table))]
+/** Deletes exactly that rule: its line as it was printed, with -D for -A. */
+export const deletionOf = ({ table, line }: SavedRule): Change => ({
+  table,
+  line: line.replace(/^-A /, '-D '),
+});
+
+export const restoreInput = (changes: readonly Change[]): string =>
+  [...new Set(changes.map(({ table }) => table))]
     .flatMap((table) => [
       `*${table}`,
-      ...rules
-        .filter((rule) => rule.table === table)
-        .map(({ rule }) => rule.replace(/^-A /, '-D ')),
+      ...changes.filter((change) => change.table === table).map(({ line }) => line),
       'COMMIT',
     ])
-    .join('\n') + '\n';
-
-export const savedRules = async (exec: Executor): Promise<SavedRule[]> => {
-  const { stdout } = await exec.run('iptables-save', [], { privileged: true });
-  return parseSaved(stdout);
-};
-
-/** `-w`: waits for whoever else changes rules now. Input goes by file: stdin is the helpers lock. */
-export const restore = async (
-  exec: Executor,
-  directory: string,
-  text: string,
-  signal?: AbortSignal,
-): Promise<void> => {
-  const file = join(directory, `rules-${newToken(8)}.tmp`);
-  await writeFile(file, text, { flag: 'wx', mode: 0o600 });
-  try {
-    await exec.run('iptables-restore', ['--noflush', '-w', '10', file], {
-      privileged: true,
-      ...(signal === undefined ? {} : { signal }),
-    });
-  } finally {
-    await rm(file, { force: true });
-  }
-};
+    .map((line) => `${line}\n`)
+    .join('');
