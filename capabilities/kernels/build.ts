@@ -1,4 +1,5 @@
-import { readdir, readFile, writeFile, copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import {
   BangerError,
@@ -6,12 +7,15 @@ import {
   type Executor,
   type OperationContext,
 } from '../../core/plugin-api/index.ts';
+import { contentId } from './content-id.ts';
 import { initrdModules } from './modules.ts';
 import type { KernelRecipe } from './recipe.ts';
 import { extractVmlinux } from './vmlinux.ts';
 
 /** What a built kernel's folder holds, beside `vmlinux`, `modules.tar` and the initrd's modules. */
 export interface KernelFacts {
+  /** Hash of all the files: two hosts that fetched the same package agree on it. */
+  readonly id: string;
   readonly release: string;
   /** File names in the folder, in loading order. */
   readonly initrdModules: readonly string[];
@@ -22,6 +26,44 @@ export const modulesFile = 'modules.tar';
 export const factsFile = 'kernel.json';
 
 const buildTimeoutMs = 20 * 60_000;
+
+/**
+ * mmdebstrap(1), by way of timeout(1): that one passes a TERM on to the whole process group, whereas
+ * mmdebstrap lets apt and dpkg come to their end first, and a cancelled start would wait for them.
+ */
+const fetchPackage = async (
+  recipe: KernelRecipe,
+  archive: string,
+  exec: Executor,
+  operation: OperationContext,
+): Promise<void> => {
+  const { signal } = operation;
+  const { mode, privileged } = await bootstrapMode(exec);
+  await exec.run(
+    'timeout',
+    [
+      String(buildTimeoutMs / 1000),
+      'mmdebstrap',
+      `--mode=${mode}`,
+      '--variant=extract',
+      `--include=${recipe.package}`,
+      recipe.suite,
+      archive,
+    ],
+    {
+      privileged,
+      signal,
+      timeoutMs: buildTimeoutMs,
+      onLine: (line) => {
+        operation.progress({ text: `kernel ${recipe.name}: ${line.replace(/^I: /, '')}` });
+      },
+    },
+  );
+  if (privileged) {
+    const { uid, gid } = userInfo();
+    await exec.run('chown', ['--', `${uid}:${gid}`, archive], { privileged, signal });
+  }
+};
 
 const walk = async (folder: string): Promise<string[]> =>
   (await readdir(folder, { recursive: true, withFileTypes: true }))
@@ -40,22 +82,10 @@ export const buildKernel = async (
   operation: OperationContext,
 ): Promise<void> => {
   const { signal } = operation;
-  await exec.require('mmdebstrap', 'tar', 'modinfo', 'depmod', 'strip');
+  await exec.require('mmdebstrap', 'tar', 'modinfo', 'depmod');
   const archive = join(scratch, 'package.tar');
   operation.progress({ text: `kernel ${recipe.name}: downloading ${recipe.package}` });
-  const { mode, privileged } = await bootstrapMode(exec);
-  await exec.run(
-    'mmdebstrap',
-    [`--mode=${mode}`, '--variant=extract', `--include=${recipe.package}`, recipe.suite, archive],
-    {
-      privileged,
-      signal,
-      timeoutMs: buildTimeoutMs,
-      onLine: (line) => {
-        operation.progress({ text: `kernel ${recipe.name}: ${line.replace(/^I: /, '')}` });
-      },
-    },
-  );
+  await fetchPackage(recipe, archive, exec, operation);
   operation.progress({ text: `kernel ${recipe.name}: unpacking` });
   const tree = join(scratch, 'tree');
   await mkdir(tree);
@@ -98,8 +128,6 @@ export const buildKernel = async (
     if (!name.endsWith('.ko'))
       throw new BangerError('IMAGE_BUILD_FAILED', `the kernel's modules are compressed: ${name}`);
     await copyFile(path, join(folder, name));
-    // Debug information is most of a module; the initrd is read at each boot.
-    await exec.run('strip', ['--strip-debug', join(folder, name)], { signal });
     names.push(name);
   }
   await exec.run(
@@ -107,14 +135,20 @@ export const buildKernel = async (
     [
       '-cf',
       join(folder, modulesFile),
+      // Nothing of this host or this hour gets into the archive, and so into the content id.
+      '--format=gnu',
+      '--sort=name',
+      '--mtime=@0',
       '--owner=0',
       '--group=0',
+      '--numeric-owner',
       '-C',
       tree,
       `lib/modules/${release}`,
     ],
     { signal, timeoutMs: buildTimeoutMs },
   );
-  const facts: KernelFacts = { release, initrdModules: names };
+  const id = await contentId(folder, [vmlinuxFile, modulesFile, ...names]);
+  const facts: KernelFacts = { id, release, initrdModules: names };
   await writeFile(join(folder, factsFile), JSON.stringify(facts));
 };

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import {
   defineAction,
   defineCapability,
@@ -30,12 +29,12 @@ export const kernelsCapability = defineCapability({
           output: kernelList,
           run: async () => {
             const stored = await Promise.all(
-              store.list().map(async ({ identity }) => ({
-                name: identity.name,
-                id: identity.id,
-                release: identity.release,
-                bytes: (await stat(store.get(identity.id).path)).size,
-                createdAt: identity.createdAt,
+              store.list().map(async (claim) => ({
+                name: claim.identity.name,
+                id: claim.identity.id,
+                release: claim.identity.release,
+                bytes: await store.bytes(claim),
+                createdAt: claim.identity.createdAt,
               })),
             );
             const absent = kernelRecipes

@@ -1,5 +1,5 @@
-import { mkdir, readFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BangerError,
@@ -7,6 +7,8 @@ import {
   linkFolder,
   newToken,
   observePath,
+  reconcilePath,
+  toBangerError,
   z,
   type Claim,
   type Claims,
@@ -23,12 +25,17 @@ import { kernelRecipes, type KernelRecipe } from './recipe.ts';
 type KernelClaims = Claims<KernelIdentity, PathObserved>;
 type KernelClaim = Claim<KernelIdentity, PathObserved>;
 
-const facts = z.object({ release: z.string(), initrdModules: z.array(z.string()) });
+const facts = z.object({
+  id: z.string(),
+  release: z.string(),
+  initrdModules: z.array(z.string()),
+});
 
 /** Raise it when buildKernel puts something else into the folder. */
-const builderVersion = 1;
+const builderVersion = 2;
 
-const cacheKey = (recipe: KernelRecipe): string =>
+/** Names what goes into the build, and so its folder in the cache. */
+const recipeKey = (recipe: KernelRecipe): string =>
   createHash('sha256')
     .update(JSON.stringify({ ...recipe, builderVersion }))
     .digest('hex')
@@ -78,40 +85,92 @@ export class KernelStore implements Kernels {
         `there is no kernel '${name}'; there are: ${kernelRecipes.map((known) => known.name).join(', ')}`,
       );
     }
-    const { claims, directory } = this.#options;
-    const id = cacheKey(recipe);
-    const held = this.list().find(({ identity }) => identity.id === id);
-    if (held !== undefined) return toStored(held);
-    const cached = await this.#cached(recipe, id, operation);
-    const { release, initrdModules } = facts.parse(
+    const current = this.list().find(({ key }) => key.startsWith(`${recipeKey(recipe)}-`));
+    if (current !== undefined) {
+      const { path } = current.identity;
+      if ((await reconcilePath(path, current.observed)) === 'healthy') return toStored(current);
+      await this.#forget(current);
+    }
+    const stored = await this.#store(recipe, operation);
+    for (const old of this.list()) {
+      if (old.identity.name === name && old.id !== stored.id) await this.#releaseUnused(old);
+    }
+    return toStored(stored);
+  }
+
+  async #store(recipe: KernelRecipe, operation: OperationContext): Promise<KernelClaim> {
+    const { claims, directory, exec } = this.#options;
+    const cached = await this.#cached(recipe, operation);
+    const { id, release, initrdModules } = facts.parse(
       JSON.parse(await readFile(join(cached, factsFile), 'utf8')),
     );
     const token = newToken(8);
     const path = join(directory, `kernel-${token}`);
-    const identity = {
-      path,
-      id,
-      name,
-      release,
-      initrdModules,
-      createdAt: new Date().toISOString(),
-    };
-    return toStored(
-      await claims.ensure({ key: id, scope: 'store', token, identity }, async () => {
+    return claims.ensure(
+      {
+        key: `${recipeKey(recipe)}-${id}`,
+        scope: 'store',
+        token,
+        identity: {
+          path,
+          id,
+          name: recipe.name,
+          release,
+          initrdModules,
+          createdAt: new Date().toISOString(),
+        },
+      },
+      async () => {
         await mkdir(path);
         const observed = await observePath(path);
-        await linkFolder(cached, path, this.#options.exec, operation.signal);
+        await linkFolder(cached, path, exec, operation.signal);
         return { value: undefined, observed };
-      }),
+      },
     );
   }
 
-  async #cached(recipe: KernelRecipe, id: string, operation: OperationContext): Promise<string> {
+  /** Its folder was removed by someone else. */
+  async #forget(claim: KernelClaim): Promise<void> {
+    try {
+      await this.#options.claims.release(claim);
+    } catch (error) {
+      const { code, message } = toBangerError(error);
+      if (code !== 'CLAIM_IN_USE') throw error;
+      throw new BangerError(
+        'KERNEL_UNKNOWN',
+        `the kernel in ${claim.identity.path} is gone, and ${message}`,
+        {
+          remedy:
+            'Delete the images that use it with `banger image delete`; the next build fetches it.',
+        },
+      );
+    }
+  }
+
+  async #releaseUnused(claim: KernelClaim): Promise<void> {
+    try {
+      await this.#options.claims.release(claim);
+    } catch (error) {
+      if (toBangerError(error).code !== 'CLAIM_IN_USE') throw error;
+    }
+  }
+
+  /** Bytes on disk of the whole folder. */
+  async bytes({ identity: { path } }: KernelClaim): Promise<number> {
+    const names = await readdir(path);
+    const sizes = await Promise.all(
+      names.map(async (name) => (await stat(join(path, name))).blocks),
+    );
+    // st_blocks counts 512-byte units whatever the file system's block size is: stat(2).
+    return sizes.reduce((sum, blocks) => sum + blocks * 512, 0);
+  }
+
+  async #cached(recipe: KernelRecipe, operation: OperationContext): Promise<string> {
     const { exec, cacheDirectory } = this.#options;
     const { name } = recipe;
     const { path } = await ensureCachedFolder(
       cacheDirectory,
-      id,
+      recipeKey(recipe),
       (folder, scratch) => buildKernel(recipe, folder, scratch, exec, operation),
       {
         signal: operation.signal,
