@@ -1,86 +1,101 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Client } from 'ssh2';
-import { BangerError, messageOf } from '../../core/plugin-api/index.ts';
+import { BangerError } from '../../core/plugin-api/index.ts';
 
-export interface SshTarget {
+export interface Login {
   readonly host: string;
   readonly port: number;
+  readonly user: string;
+  /** The private key's text. */
   readonly privateKey: string;
-  /** The key blob that the guest must show, base64. */
+  /** The key blob that the server must show, base64. */
   readonly hostKey: string;
 }
 
 /** Between attempts, milliseconds: sshd comes up a moment after the agent. */
 const retryMs = 100;
+/** A guest under emulation takes more than a second for a login. */
 const attemptMs = 10_000;
 
-class WrongHostKey extends Error {}
+type Outcome =
+  | { readonly kind: 'ready' }
+  /** Another attempt may end better. Without `why`: it was cut short. */
+  | { readonly kind: 'unready'; readonly why?: string }
+  /** It answered, and would answer the same again. */
+  | { readonly kind: 'refused'; readonly why: string };
 
-const attempt = (target: SshTarget, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve, reject) => {
+const attempt = async (login: Login, signal: AbortSignal): Promise<Outcome> => {
+  // Not before it is needed: a daemon whose VMs are never reached by SSH does without 10 ms and 5 MB.
+  const { Client } = await import('ssh2');
+  if (signal.aborted) return { kind: 'unready' };
+  return new Promise((resolve) => {
     const client = new Client();
-    let isWrong = false;
-    const settle = (error?: Error): void => {
+    let isOtherKey = false;
+    const settle = (outcome: Outcome): void => {
       signal.removeEventListener('abort', onAbort);
-      client.end();
-      if (error === undefined) resolve();
-      else reject(isWrong ? new WrongHostKey('the guest shows another host key') : error);
+      client.destroy();
+      resolve(outcome);
     };
     const onAbort = (): void => {
-      client.destroy();
-      settle(new Error('given up'));
+      settle({ kind: 'unready' });
     };
     signal.addEventListener('abort', onAbort, { once: true });
     client
       .on('ready', () => {
-        settle();
+        settle({ kind: 'ready' });
       })
-      .on('error', settle)
+      // Stays on: a destroyed client may still tell of an error.
+      .on('error', (error) => {
+        if (isOtherKey) settle({ kind: 'refused', why: 'it shows another host key' });
+        else if (error.level === 'client-authentication')
+          settle({ kind: 'refused', why: `it does not take our key for ${login.user}` });
+        else settle({ kind: 'unready', why: error.message });
+      })
       .on('close', () => {
-        settle(new Error('the connection was closed'));
+        settle({ kind: 'unready', why: 'it closed the connection' });
       })
       .connect({
-        host: target.host,
-        port: target.port,
-        username: 'root',
-        privateKey: target.privateKey,
+        host: login.host,
+        port: login.port,
+        username: login.user,
+        privateKey: login.privateKey,
         readyTimeout: attemptMs,
         hostVerifier: (key: Buffer) => {
-          isWrong = key.toString('base64') !== target.hostKey;
-          return !isWrong;
+          isOtherKey = key.toString('base64') !== login.hostKey;
+          return !isOtherKey;
         },
         algorithms: { serverHostKey: ['ssh-ed25519'] },
       });
   });
+};
 
 /**
- * Returns when a login as root with our key works, against the host key that we gave the guest.
- * @throws BangerError SSH_UNREACHABLE at the deadline, or at once for another host key
+ * Returns when a login with our key works, against the host key that we gave the guest.
+ * @throws BangerError SSH_UNREACHABLE at the deadline, or at once for another host key or a refused login
  */
 export const waitForSsh = async (
-  target: SshTarget,
+  login: Login,
   deadlineMs: number,
   signal: AbortSignal,
 ): Promise<void> => {
   const either = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
+  let why = 'no answer';
   for (;;) {
-    try {
-      await attempt(target, either);
-      return;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof WrongHostKey) {
-        throw new BangerError('SSH_UNREACHABLE', `${target.host}: ${error.message}`, {
-          remedy: 'Something else answers there, or sshd in the guest has other keys.',
-        });
-      }
-      if (either.aborted) {
-        throw new BangerError(
-          'SSH_UNREACHABLE',
-          `no SSH login at ${target.host} within ${String(deadlineMs / 1000)} s: ${messageOf(error)}`,
-        );
-      }
-      await delay(retryMs, undefined, { signal: either }).catch(() => undefined);
+    signal.throwIfAborted();
+    if (either.aborted) {
+      const seconds = String(deadlineMs / 1000);
+      throw new BangerError(
+        'SSH_UNREACHABLE',
+        `no SSH login at ${login.host} within ${seconds} s: ${why}`,
+      );
     }
+    const outcome = await attempt(login, either);
+    if (outcome.kind === 'ready') return;
+    if (outcome.kind === 'refused')
+      throw new BangerError('SSH_UNREACHABLE', `SSH at ${login.host}: ${outcome.why}`, {
+        remedy: 'See /etc/ssh and /root/.ssh in the guest, by `banger vm exec`.',
+      });
+    why = outcome.why ?? why;
+    // Ends early with the deadline, of which the loop's head tells.
+    await delay(retryMs, undefined, { signal: either }).catch(() => undefined);
   }
 };

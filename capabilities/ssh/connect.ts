@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import {
+  BangerError,
+  type Addresses,
+  type Claims,
+  type PathObserved,
+  type Vms,
+} from '../../core/plugin-api/index.ts';
+import type { ClientKey } from './client-key.ts';
+import type { SshTarget } from './contract.ts';
+import { waitForSsh } from './handshake.ts';
+import { hostKeyBlob, knownHostsPath } from './host-key.ts';
+import type { SshIdentity } from './identity.ts';
+
+export interface ConnectOptions {
+  readonly vms: Vms;
+  /** Undefined where taps are switched off. */
+  readonly addresses: Addresses | undefined;
+  /** The daemon's own: sees the claims of all VMs. */
+  readonly claims: Claims<SshIdentity, PathObserved>;
+  readonly readyTimeoutMs: number;
+  readonly port: number;
+  clientKey(): Promise<ClientKey>;
+}
+
+const user = 'root';
+
+/**
+ * Waits until a login works, and says how OpenSSH does it.
+ * @throws BangerError VM_UNKNOWN, VM_NOT_RUNNING, SSH_UNREACHABLE
+ */
+export const connect = async (
+  name: string,
+  { vms, addresses, claims, readyTimeoutMs, port, clientKey }: ConnectOptions,
+  signal: AbortSignal,
+): Promise<SshTarget> => {
+  const vm = vms.get(name);
+  if (!vms.isRunning(vm)) throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' does not run`);
+  const unreachable = (why: string): BangerError =>
+    new BangerError('SSH_UNREACHABLE', `VM '${vm.name}' ${why}`, {
+      remedy: `Use \`banger vm exec ${vm.name}\`, which needs no SSH.`,
+    });
+  const host = addresses?.of(vm)?.address;
+  if (host === undefined) throw unreachable('has no network, so there is no SSH to it');
+  const folder = claims.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === vm.id)
+    ?.identity.path;
+  if (folder === undefined) throw unreachable('was started without SSH keys; restart it');
+  const { privatePath } = await clientKey();
+  const [privateKey, hostKey] = await Promise.all([
+    readFile(privatePath, 'utf8'),
+    hostKeyBlob(folder),
+  ]);
+  await waitForSsh({ host, port, user, privateKey, hostKey }, readyTimeoutMs, signal);
+  const knownHostsFile = knownHostsPath(folder);
+  return {
+    host,
+    port,
+    user,
+    identityFile: privatePath,
+    knownHostsFile,
+    hostKeyAlias: vm.name,
+    options: openSshOptions(privatePath, knownHostsFile, vm.name),
+  };
+};
+
+/**
+ * That key and that host key and nothing else, whatever ~/.ssh/config has for `Host *`: no jump host, and no shared
+ * connection, which would lead to the VM that had the address before.
+ */
+const openSshOptions = (identityFile: string, knownHostsFile: string, alias: string): string[] => [
+  `IdentityFile=${quoted(identityFile)}`,
+  'IdentitiesOnly=yes',
+  `UserKnownHostsFile=${quoted(knownHostsFile)}`,
+  'GlobalKnownHostsFile=/dev/null',
+  `HostKeyAlias=${alias}`,
+  'HostKeyAlgorithms=ssh-ed25519',
+  'StrictHostKeyChecking=yes',
+  'UpdateHostKeys=no',
+  'ProxyCommand=none',
+  'ControlPath=none',
+  'LogLevel=ERROR',
+];
+
+/** ssh_config(5): a value with spaces stands in double quotes, and `%` begins a token. */
+const quoted = (path: string): string => `"${path.replaceAll('%', '%%')}"`;
