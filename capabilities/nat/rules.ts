@@ -80,12 +80,15 @@ export const guardOf = ({
 /** The marker that a rule carries: its comment's first word. */
 export const markerOf = ({ comment }: SavedRule): string => comment.split(' ', 1)[0] ?? '';
 
+/** Quoted words are passed over whole: another's comment may have `--comment` in its text. */
+const commentPattern = /^-A (?:"(?:[^"\\]|\\.)*"|[^"])*? --comment (?:"((?:[^"\\]|\\.)*)"|(\S+))/;
+
 /** What iptables-save printed, as far as it carries a comment. */
 export const parseSaved = (text: string): SavedRule[] => {
   let table = '';
   return text.split('\n').flatMap((line) => {
     if (line.startsWith('*')) table = line.slice(1).trim();
-    const comment = /^-A .*--comment (?:"((?:[^"\\]|\\.)*)"|(\S+))/.exec(line);
+    const comment = commentPattern.exec(line);
     if (comment === null) return [];
     return [{ table, line, comment: comment[1] ?? comment[2] ?? '' }];
   });

@@ -44,6 +44,16 @@ describe('saved rules', () => {
     ]);
   });
 
+  it.each([
+    '"see --comment banger:abcdef:zzzzzzzz there"',
+    String.raw`"\\" --comment \"banger:abcdef:zzzzzzzz\""`,
+    '"banger:abcdef:zzzzzzzzz"',
+    'banger',
+  ])('of another with the comment %s are not ours', (comment) => {
+    const [rule] = parseSaved(`*filter\n-A FORWARD -m comment --comment ${comment} -j DROP`);
+    expect(rule && markerOf(rule)).not.toBe('banger:abcdef:zzzzzzzz');
+  });
+
   it('are complete with one of each kind, no more and no less', () => {
     expect(isComplete(ofVm)).toBe(true);
     for (const [index, rule] of ofVm.entries()) {
