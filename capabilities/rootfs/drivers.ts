@@ -1,4 +1,4 @@
-import { constants, copyFile } from 'node:fs/promises';
+import { chmod, constants, copyFile, truncate } from 'node:fs/promises';
 import { BangerError, type DiskFormat, type Executor } from '../../core/plugin-api/index.ts';
 import type { RootfsDriver } from './identity.ts';
 
@@ -52,27 +52,31 @@ export const chooseDriver = (
   return setting;
 };
 
-/** Makes `path`, which reads as the image and takes this VM's writes. */
+const copyTimeoutMs = 300_000;
+
+/**
+ * Makes `path`, which reads as the image and takes this VM's writes.
+ * @param bytes not less than the image's; what is beyond it is for the guest to grow into
+ */
 export const createDisk = async (
   driver: RootfsDriver,
   image: string,
   path: string,
+  bytes: number,
   exec: Executor,
   signal: AbortSignal,
 ): Promise<void> => {
-  switch (driver) {
-    case 'qcow2':
-      await exec.run('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', image, path], {
-        signal,
-      });
-      return;
-    case 'reflink':
-      await exec.run('cp', ['--reflink=always', '--', image, path], { signal });
-      return;
-    case 'copy':
-      await exec.run('cp', ['--sparse=always', '--reflink=auto', '--', image, path], {
-        signal,
-        timeoutMs: 300_000,
-      });
+  const isOverlay = driver === 'qcow2';
+  if (isOverlay) {
+    await exec.run(
+      'qemu-img',
+      ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', image, path, String(bytes)],
+      { signal },
+    );
+  } else {
+    const how = driver === 'reflink' ? ['--reflink=always'] : ['--sparse=always', '--reflink=auto'];
+    await exec.run('cp', [...how, '--', image, path], { signal, timeoutMs: copyTimeoutMs });
   }
+  await chmod(path, 0o600); // a copy has the image's mode, which may be read-only
+  if (!isOverlay) await truncate(path, bytes);
 };

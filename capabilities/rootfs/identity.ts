@@ -9,6 +9,8 @@ import {
 const identity = z.object({
   path: z.string(),
   driver: z.enum(['reflink', 'qcow2', 'copy']),
+  /** Bytes, where the disk is larger than the image's file system. */
+  grownTo: z.number().optional(),
 });
 
 export type RootfsIdentity = z.output<typeof identity>;

@@ -1,18 +1,24 @@
-import { chmod, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
 import {
   BangerError,
   defineCapability,
-  newToken,
-  observePath,
   reconcilePath,
   z,
-  type Claims,
-  type PathObserved,
+  type ProvisionStep,
 } from '../../core/plugin-api/index.ts';
-import { chooseDriver, createDisk, formatOf, tryReflink } from './drivers.ts';
-import { rootfsIdentity, type RootfsIdentity } from './identity.ts';
+import { createDiskMaker } from './disk.ts';
+import { formatOf } from './drivers.ts';
+import { rootfsIdentity } from './identity.ts';
 import { rootfsTeardown } from './teardown.ts';
+
+/** Where /root has a disk of its own, that one has the size that was asked for. */
+const grow: ProvisionStep = {
+  id: 'grow-root',
+  summary: 'grow the root file system to the disk',
+  when: 'once',
+  kind: 'script',
+  script: 'mountpoint -q /root || resize2fs "$(findmnt -n -o SOURCE /)"',
+};
 
 export const rootfsCapability = defineCapability({
   id: 'rootfs',
@@ -26,68 +32,47 @@ export const rootfsCapability = defineCapability({
   identity: rootfsIdentity,
   teardown: rootfsTeardown,
   setup: ({ config, claims: own, exec, directory }) => {
-    /** By the file system's answer, which stays the same while the daemon runs. */
-    let reflink: boolean | undefined;
-
-    const probeReflink = async (
-      image: string,
-      claims: Claims<RootfsIdentity, PathObserved>,
-    ): Promise<boolean> => {
-      let works = false;
-      const token = newToken(8);
-      const path = join(directory, `root-${token}.raw`);
-      const probe = await claims.ensure(
-        { key: token, scope: 'op', token, identity: { path, driver: 'reflink' } },
-        async () => {
-          works = await tryReflink(image, path);
-          return { value: undefined, ...(works ? { observed: await observePath(path) } : {}) };
-        },
-      );
-      await claims.release(probe);
-      return works;
-    };
+    const disks = createDiskMaker({ setting: config.driver, directory, exec });
+    const diskOf = (vm: { readonly id: string }) =>
+      own.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === vm.id);
 
     return {
-      preStart: async ({ machine, signal }, claims) => {
+      preStart: async (operation, claims) => {
+        const { machine } = operation;
         const { image } = machine;
         if (image === undefined)
           throw new BangerError('IMAGE_UNKNOWN', 'no capability has named an image for this VM');
-        let [claim] = claims.list({ scope: 'vm' });
-        if (claim === undefined) {
-          reflink ??= await probeReflink(image.rootPath, claims);
-          const driver = chooseDriver(config.driver, reflink, machine.diskFormats);
-          const token = newToken(8);
-          const path = join(directory, `root-${token}.${formatOf[driver]}`);
-          claim = await claims.ensure(
-            { key: token, scope: 'vm', token, identity: { path, driver }, uses: [image.claimId] },
-            async () => {
-              await createDisk(driver, image.rootPath, path, exec, signal);
-              await chmod(path, 0o600);
-              return { value: undefined, observed: await observePath(path) };
-            },
-          );
-        } else if ((await reconcilePath(claim.identity.path, claim.observed)) === 'lost') {
-          // Never made anew in silence: what the user wrote to it would be gone without a word.
-          throw new BangerError('VM_NOT_CLEAN', `the root disk ${claim.identity.path} is gone`, {
-            remedy: 'Put it back from a backup, or delete the VM.',
+        const [existing] = claims.list({ scope: 'vm' });
+        // Never made anew in silence: what the user wrote to it would be gone without a word.
+        if (
+          existing !== undefined &&
+          (await reconcilePath(existing.identity.path, existing.observed)) === 'lost'
+        ) {
+          throw new BangerError('VM_NOT_CLEAN', `the root disk ${existing.identity.path} is gone`, {
+            remedy: 'Delete the VM and create it anew.',
           });
         }
-        const { path, driver } = claim.identity;
+        // The driver is the recorded one, whatever the setting says by now.
+        const claim = existing ?? (await disks.make(operation, image, claims));
         machine.rootGeneration = claim.token;
         machine.bootArgs.push('banger.root=serial=root');
         machine.drives.push({
           id: 'root',
-          path,
-          format: formatOf[driver],
+          path: claim.identity.path,
+          format: formatOf[claim.identity.driver],
           readOnly: false,
           durable: true,
         });
       },
 
+      provision: async (vm) => (diskOf(vm)?.identity.grownTo === undefined ? [] : [grow]),
+
       describe: async (vm) => {
-        const claim = own.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === vm.id);
+        const claim = diskOf(vm);
         if (claim === undefined) return {};
         const { path, driver } = claim.identity;
+        if ((await reconcilePath(path, claim.observed)) === 'lost')
+          return { driver, path, lost: true };
         const { blocks } = await stat(path);
         return { driver, path, bytes: blocks * 512 };
       },

@@ -34,7 +34,7 @@ export const workDiskCapability = defineCapability({
         const path = join(directory, `work-${token}.ext4`);
         // No `uses`: the copy stands alone, whatever becomes of the image.
         claim = await claims.ensure(
-          { key: token, scope: 'vm', token, identity: { path } },
+          { key: vm.id, scope: 'vm', token, identity: { path } },
           async () => {
             await createWorkDisk(image.workSeedPath, path, vm.diskBytes, exec, signal);
             return { value: undefined, observed: await observePath(path) };
@@ -42,7 +42,7 @@ export const workDiskCapability = defineCapability({
         );
       } else if ((await reconcilePath(claim.identity.path, claim.observed)) === 'lost') {
         throw new BangerError('VM_NOT_CLEAN', `the work disk ${claim.identity.path} is gone`, {
-          remedy: 'Put it back from a backup, or delete the VM.',
+          remedy: 'Delete the VM and create it anew.',
         });
       }
       machine.bootArgs.push('banger.work=serial=work');
@@ -58,8 +58,10 @@ export const workDiskCapability = defineCapability({
     describe: async (vm) => {
       const claim = own.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === vm.id);
       if (claim === undefined) return {};
-      const { size, blocks } = await stat(claim.identity.path);
-      return { path: claim.identity.path, size, bytes: blocks * 512 };
+      const { path } = claim.identity;
+      if ((await reconcilePath(path, claim.observed)) === 'lost') return { path, lost: true };
+      const { size, blocks } = await stat(path);
+      return { path, size, bytes: blocks * 512 };
     },
   }),
 });

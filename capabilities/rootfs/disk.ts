@@ -1,0 +1,73 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  newToken,
+  observePath,
+  type Claim,
+  type Claims,
+  type Executor,
+  type ImageSpec,
+  type PathObserved,
+  type StartOperation,
+} from '../../core/plugin-api/index.ts';
+import { chooseDriver, createDisk, formatOf, tryReflink } from './drivers.ts';
+import type { RootfsIdentity } from './identity.ts';
+
+type RootfsClaims = Claims<RootfsIdentity, PathObserved>;
+
+export interface DiskMaker {
+  make(
+    operation: StartOperation,
+    image: ImageSpec,
+    claims: RootfsClaims,
+  ): Promise<Claim<RootfsIdentity, PathObserved>>;
+}
+
+export interface DiskMakerOptions {
+  readonly setting: 'auto' | RootfsIdentity['driver'];
+  readonly directory: string;
+  readonly exec: Executor;
+}
+
+/** Makes the root disks of new VMs. */
+export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions): DiskMaker => {
+  /** By the file system's answer, which stays the same while the daemon runs. */
+  let reflink: boolean | undefined;
+
+  const probeReflink = async (image: string, claims: RootfsClaims): Promise<boolean> => {
+    let works = false;
+    const token = newToken(8);
+    const path = join(directory, `root-${token}.raw`);
+    const probe = await claims.ensure(
+      { key: token, scope: 'op', token, identity: { path, driver: 'reflink' } },
+      async () => {
+        works = await tryReflink(image, path);
+        return { value: undefined, ...(works ? { observed: await observePath(path) } : {}) };
+      },
+    );
+    await claims.release(probe);
+    return works;
+  };
+
+  return {
+    make: async ({ vm, machine, signal }, image, claims) => {
+      if (setting === 'auto' || setting === 'reflink')
+        reflink ??= await probeReflink(image.rootPath, claims);
+      const driver = chooseDriver(setting, reflink ?? false, machine.diskFormats);
+      if (driver === 'qcow2') await exec.require('qemu-img');
+      const token = newToken(8);
+      const path = join(directory, `root-${token}.${formatOf[driver]}`);
+      const { size } = await stat(image.rootPath);
+      const bytes = Math.max(size, vm.diskBytes);
+      const identity = { path, driver, ...(bytes > size ? { grownTo: bytes } : {}) };
+      // The key is the VM's: whatever goes wrong, it never has two root disks.
+      return claims.ensure(
+        { key: vm.id, scope: 'vm', token, identity, uses: [image.claimId] },
+        async () => {
+          await createDisk(driver, image.rootPath, path, bytes, exec, signal);
+          return { value: undefined, observed: await observePath(path) };
+        },
+      );
+    },
+  };
+};
