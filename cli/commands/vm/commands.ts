@@ -53,9 +53,10 @@ const defineNew = (vm: Command, cli: Cli): void => {
       .summary('make a VM and start it')
       .description('Make a VM and start it; its name goes to standard output.'),
   )
+    .argument('[name]', 'the same as --name')
     .option('--no-start', 'only put it on record')
     .option(...json)
-    .action(async (options) => (await import('./create.ts')).createVm(cli, options));
+    .action(async (word, options) => (await import('./create.ts')).createVm(cli, word, options));
 };
 
 const defineUse = (vm: Command, cli: Cli): void => {

@@ -1,5 +1,6 @@
 import type { VmDetails } from '../../../core/api/contract/types.ts';
 import type { Cli } from '../../cli.ts';
+import { usageError } from '../../error.ts';
 import { follow } from '../../operation/follow.ts';
 import { requestVm, type NewVmOptions } from './new-vm.ts';
 
@@ -7,7 +8,14 @@ export interface CreateOptions extends NewVmOptions {
   readonly start: boolean;
 }
 
-export const createVm = async (cli: Cli, options: CreateOptions): Promise<void> => {
+export const createVm = async (
+  cli: Cli,
+  word: string | undefined,
+  given: CreateOptions,
+): Promise<void> => {
+  if (word !== undefined && given.name !== undefined && word !== given.name)
+    throw usageError(`two names: '${word}' and '${given.name}'`, 'Give one of them.');
+  const options = word === undefined ? given : { ...given, name: word };
   const { vm, operation } = await requestVm(cli, options, { start: options.start });
   if (operation !== undefined) await follow(cli, operation, { isCancellable: true });
   if (cli.isJson) cli.json(await cli.client.get<VmDetails>(`/v1/vms/${vm.id}`));
