@@ -17,5 +17,4 @@ export const sshTarget = z.object({
   options: z.array(z.string()),
 });
 
-export type SshConnect = z.input<typeof sshConnect>;
 export type SshTarget = z.output<typeof sshTarget>;

@@ -26,11 +26,16 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** Node with that script, in that namespace. */
+const inNode = (namespace: string, script: string): [string, ...string[]] => [
+  ...(['ip', 'netns', 'exec', namespace] as const),
+  ...[process.execPath, '-e', script],
+];
+
 /** A TCP server in a namespace. */
 export const serve = async (namespace: string): Promise<Server> => {
-  const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, '-e', serverScript], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const [file, ...args] = inNode(namespace, serverScript);
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
   return {
     port: Number(line),
@@ -49,10 +54,9 @@ export const reach = async (
   host: string,
   port: number,
 ): Promise<string | undefined> => {
-  const { exitCode, stdout } = await world.exec.run(
-    'ip',
-    ['netns', 'exec', namespace, process.execPath, '-e', clientScript, host, String(port)],
-    { okCodes: [0, 3] },
-  );
+  const [file, ...args] = inNode(namespace, clientScript);
+  const { exitCode, stdout } = await world.exec.run(file, [...args, host, String(port)], {
+    okCodes: [0, 3],
+  });
   return exitCode === 0 ? stdout : undefined;
 };
