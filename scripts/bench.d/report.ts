@@ -2,11 +2,15 @@ import Table from 'cli-table3';
 import type { BootReport } from './boot.ts';
 import type { Summary } from './statistics.ts';
 
+/** One line a row. */
+const chars = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' };
+
 const print = (title: string, rows: Readonly<Record<string, Summary>>): void => {
   if (Object.keys(rows).length === 0) return;
   const table = new Table({
     head: [title, 'median ms', 'min', 'max', 'n'],
     colAligns: ['left', 'right', 'right', 'right', 'right'],
+    chars,
     style: { head: [], border: [] },
   });
   for (const [name, { median, min, max, count }] of Object.entries(rows))
@@ -23,6 +27,7 @@ export const printReport = (report: BootReport): void => {
   const table = new Table({
     head: ['target', 'measured', 'at most', ''],
     colAligns: ['left', 'right', 'right', 'left'],
+    chars,
     style: { head: [], border: [] },
   });
   for (const { name, value, limit, met } of report.targets)

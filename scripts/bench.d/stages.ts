@@ -21,7 +21,7 @@ export const readStages = (stateDirectory: string): Record<string, Summary> => {
       .all();
     const samples = new Samples();
     for (const { kind, name, body } of rows) {
-      if (!/^(run|step)-\d+$/.test(name)) continue;
+      if (!/^(run|step)-[1-9]\d*$/.test(name)) continue;
       const event = JSON.parse(body) as { stage?: string; status?: string; durationMs?: number };
       if (event.status !== 'done' || event.durationMs === undefined) continue;
       const part = name.replace(/-\d+$/, '');
