@@ -9,8 +9,6 @@ import { endProcesses, leftovers, type Traces } from './leftovers.ts';
 import { copyProduct } from './product.ts';
 import { runProgram, type Outcome, type RunOptions } from './run-program.ts';
 
-export type { Outcome, RunOptions } from './run-program.ts';
-
 /**
  * One daemon of the test's own with everything around it: `await using world = await createWorld()`, or
  * `dispose()` in afterAll. The daemon starts with the first call of `cli`.
