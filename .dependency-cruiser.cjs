@@ -1,6 +1,7 @@
 // The walls between the rooms, see ARCHITECTURE.md. test/unit/house proves that each one holds.
-const pureForCli =
-  '^core/(size|errors|vm/name|config/paths|api/contract/(exec-frames|types))\\.ts$';
+/** What daemon and cli share by value: small, and no package behind it. */
+const shared = '^core/(size|errors|vm/name|config/paths|api/contract/exec-frames)\\.ts$';
+const contracts = ['^core/api/contract/', '^capabilities/[^/]+/contract\\.ts$'];
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -40,22 +41,40 @@ module.exports = {
       to: { path: '^core/', dependencyTypesNot: ['aliased'] },
     },
     {
-      name: 'cli-starts-light',
-      comment: 'of core and capabilities the cli imports types, and a handful of pure files',
+      name: 'cli-imports-contracts',
+      comment: 'of core and capabilities the cli knows the contracts, and a handful of small files',
       severity: 'error',
       from: { path: '^cli/' },
       to: {
         path: '^(core|capabilities|plugins|daemon|test)/',
-        pathNot: [pureForCli],
+        pathNot: [shared, ...contracts],
+      },
+    },
+    {
+      name: 'cli-starts-light',
+      comment: 'a contract is imported as types only: its schemas bring zod',
+      severity: 'error',
+      from: { path: '^cli/' },
+      to: { path: contracts, pathNot: shared, dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'cli-has-few-packages',
+      comment: 'each one costs milliseconds of every command',
+      severity: 'error',
+      from: { path: '^cli/' },
+      to: {
+        path: 'node_modules/',
+        pathNot:
+          'node_modules/(commander|@commander-js/extra-typings|picocolors|cli-table3|listr2|@bomb\\.sh/tab)/',
         dependencyTypesNot: ['type-only'],
       },
     },
     {
-      name: 'cli-types-from-contracts',
-      comment: 'types of a capability come from its contract.ts',
+      name: 'shared-with-cli-stays-light',
+      comment: 'what the cli takes by value brings nothing along',
       severity: 'error',
-      from: { path: '^cli/' },
-      to: { path: '^capabilities/', pathNot: '^capabilities/[^/]+/contract\\.ts$' },
+      from: { path: shared },
+      to: { pathNot: shared, dependencyTypesNot: ['type-only', 'core'] },
     },
     {
       name: 'daemon-joins',
@@ -72,6 +91,13 @@ module.exports = {
       to: { path: 'node_modules/awilix' },
     },
     {
+      name: 'one-door-to-the-database',
+      comment: 'others get a store that is limited to their own tables',
+      severity: 'error',
+      from: { path: '^(core|capabilities|daemon|plugins|cli)/', pathNot: '^core/(store|ledger)/' },
+      to: { path: 'node_modules/(better-sqlite3|umzug)/' },
+    },
+    {
       name: 'one-door-to-commands',
       comment: 'host commands go through core/host; the cli starts the daemon and ssh',
       severity: 'error',
@@ -83,16 +109,39 @@ module.exports = {
     },
     {
       name: 'no-cycles',
+      comment: 'not of types either, save in the cli: a command and its context name each other',
+      severity: 'error',
+      from: { pathNot: '^cli/' },
+      to: { circular: true },
+    },
+    {
+      name: 'no-cycles-of-values',
+      severity: 'error',
+      from: { path: '^cli/' },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'no-barrels',
+      comment: "an index.ts is a capability's table of contents, their list, or the plugin API",
       severity: 'error',
       from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+      to: {
+        path: '(^|/)index\\.(ts|js|mjs)$',
+        pathNot: [
+          'node_modules',
+          '^plugins/',
+          '^core/plugin-api/index\\.ts$',
+          '^capabilities/index\\.ts$',
+          '^capabilities/[^/]+/index\\.ts$',
+        ],
+      },
     },
     {
       name: 'no-utils',
       comment: 'a file is named after what it does',
       severity: 'error',
       from: {},
-      to: { path: '(^|/)(utils?|helpers?|common|misc)\\.ts$', pathNot: 'node_modules' },
+      to: { path: '(^|/)(utils?|helpers?|common|misc)\\.(ts|js|mjs)$', pathNot: 'node_modules' },
     },
   ],
   options: {

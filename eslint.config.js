@@ -6,11 +6,37 @@ const banned = [
     message: '`as unknown as` hides a wrong type: narrow it, or parse it.',
   },
   { selector: 'TSEnumDeclaration', message: 'Use a union of literals.' },
+  { selector: 'TSTypeAssertion', message: 'Write `value as Type`.' },
   {
-    selector: "Property[key.name='shell'][value.value=true]",
+    selector:
+      ":matches(Property[key.name='shell'], Property[key.value='shell']) > Literal.value[value!=false]",
     message: 'No shell, ever: argv only.',
   },
+  {
+    selector: 'CatchClause > BlockStatement[body.length=0]',
+    message: 'A comment is no handling: say which error is meant, and throw the others.',
+  },
+  {
+    selector:
+      "CallExpression[callee.property.name='catch'] > ArrowFunctionExpression > BlockStatement[body.length=0]",
+    message: 'This swallows every error: say which one is meant.',
+  },
 ];
+
+/** A barrel hides who needs what, and loads all of it. */
+const reExports = [
+  {
+    selector: ':matches(ExportAllDeclaration, ExportNamedDeclaration[source])',
+    message:
+      'Import from the file that has it; only plugin-api/index.ts exports what others wrote.',
+  },
+];
+
+const commands = ['child_process', 'node:child_process'].map((name) => ({
+  name,
+  importNames: ['exec', 'execSync'],
+  message: 'They start a shell.',
+}));
 
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'bin/', '*.cjs'] },
@@ -22,8 +48,8 @@ export default tseslint.config(
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {
       'no-empty': ['error', { allowEmptyCatch: false }],
-      'no-restricted-syntax': ['error', ...banned],
-      'no-restricted-imports': ['error', { paths: ['child_process'] }],
+      'no-restricted-syntax': ['error', ...banned, ...reExports],
+      'no-restricted-imports': ['error', { paths: commands }],
       eqeqeq: 'error',
       '@typescript-eslint/no-unused-vars': [
         'error',
@@ -47,6 +73,10 @@ export default tseslint.config(
       // No capability may name none: `{}` is what an empty record of services is.
       '@typescript-eslint/no-generated-empty-object-type': 'off',
     },
+  },
+  {
+    files: ['core/plugin-api/index.ts', 'test/**'],
+    rules: { 'no-restricted-syntax': ['error', ...banned] },
   },
   {
     files: ['**/*.mjs', '*.config.js', 'plugins/**/*.js'],
