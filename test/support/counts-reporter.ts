@@ -51,8 +51,7 @@ export default class CountsReporter implements Reporter {
       lines.push(`${project}: ${line(counts)}`);
       for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += counts[key];
     }
-    if (!this.#filtered)
-      for (const [why, times] of skips) lines.push(`skipped (${times}): ${why}`);
+    if (!this.#filtered) for (const [why, times] of skips) lines.push(`skipped (${times}): ${why}`);
     lines.push('', line(total), '');
     // After the default reporter's own summary, which is printed in the same hook.
     process.on('exit', () => process.stdout.write(lines.join('\n')));
