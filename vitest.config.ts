@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /** Tests with real host objects and guests: one file at a time, because two cores boot one VM well. */
@@ -18,6 +19,14 @@ export default defineConfig({
         },
       },
       {
+        // Plugins name it so; here it is the same module that the built-in capabilities import.
+        resolve: {
+          alias: {
+            'banger/plugin-api': fileURLToPath(
+              new URL('core/plugin-api/index.ts', import.meta.url),
+            ),
+          },
+        },
         test: {
           name: 'conformance',
           include: ['test/conformance/**/*.test.ts'],

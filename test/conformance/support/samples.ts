@@ -1,0 +1,205 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Reconciled, Scope } from '../../../core/claim.ts';
+import type { Host } from '../../../core/host/host.ts';
+
+export interface Subject {
+  readonly host: Host;
+  readonly token: string;
+}
+
+export interface Sample {
+  /** What the claim is of; for a union of identities, its `kind`. */
+  readonly name: string;
+  readonly scope: Scope;
+  readonly identity: unknown;
+  /** As the kernel would have told once it was held. */
+  readonly observed?: unknown;
+  /** What reconcile says of a held claim whose object is gone, with the reason if it is not `lost`. */
+  readonly gone: Reconciled;
+  readonly why?: string;
+  /** Makes the object as a crash right after its creation leaves it: by its name alone. */
+  make?(): Promise<void>;
+  /** Has iptables or network devices, so it needs root and a network namespace. */
+  readonly network?: boolean;
+}
+
+/** No such file ever has it. */
+const pathObserved = { dev: '0', ino: '0' };
+
+const file = (path: string) => ({
+  identity: { path },
+  observed: pathObserved,
+  make: () => writeFile(path, 'x'),
+});
+
+const folder = (path: string) => ({
+  observed: pathObserved,
+  make: async () => {
+    await mkdir(path);
+    await writeFile(join(path, 'content'), 'x');
+  },
+});
+
+/** A process that has QEMU's `-name`, and ends by itself should a test forget it. */
+const namedProcess = (name: string) => async (): Promise<void> => {
+  const child = spawn(
+    process.execPath,
+    ['-e', 'setTimeout(() => {}, 60_000)', '--', '-name', name],
+    {
+      stdio: 'ignore',
+    },
+  );
+  await once(child, 'spawn');
+};
+
+/** One of each kind of object that a capability with a teardown takes from the host. */
+export const samplesOf: Readonly<Record<string, (subject: Subject) => readonly Sample[]>> = {
+  kernels: ({ host, token }) => {
+    const path = join(host.directory, `kernel-${token}`);
+    const rest = { id: 'k1', name: 'k', release: '6.1', initrdModules: [], createdAt: 'now' };
+    return [
+      {
+        name: 'kernel',
+        scope: 'store',
+        gone: 'lost',
+        ...folder(path),
+        identity: { path, ...rest },
+      },
+    ];
+  },
+
+  images: ({ host, token }) => {
+    const path = join(host.directory, `image-${token}`);
+    const image = {
+      kind: 'image',
+      path,
+      id: 'i1',
+      name: 'i',
+      recipe: 'r',
+      init: 'lean',
+      kernelId: 'k1',
+      createdAt: 'now',
+    };
+    return [
+      { name: 'image', scope: 'store', gone: 'lost', ...folder(path), identity: image },
+      {
+        name: 'binding',
+        scope: 'vm',
+        identity: { kind: 'binding', imageId: 'i1' },
+        gone: 'healthy',
+        why: 'it has no object of its own',
+      },
+    ];
+  },
+
+  rootfs: ({ host, token }) => {
+    const path = join(host.directory, `root-${token}.qcow2`);
+    const identity = { path, driver: 'qcow2' };
+    return [{ name: 'disk', scope: 'vm', gone: 'lost', ...file(path), identity }];
+  },
+
+  'work-disk': ({ host, token }) => [
+    {
+      name: 'disk',
+      scope: 'vm',
+      gone: 'lost',
+      ...file(join(host.directory, `work-${token}.ext4`)),
+    },
+  ],
+
+  'tap-pool': ({ host, token }) => {
+    const name = host.instance.deviceName(token.slice(0, 5));
+    const ip = (...args: string[]) => host.exec.run('ip', args, { privileged: true });
+    return [
+      {
+        name: 'bridge',
+        scope: 'host',
+        identity: { kind: 'bridge', name, address: '10.111.222.1/24' },
+        observed: { ifindex: 99_999 },
+        gone: 'repaired',
+        why: 'in the same boot it is made anew, for the guests that run',
+        network: true,
+        make: async () => {
+          await ip('link', 'add', name, 'type', 'bridge');
+        },
+      },
+      {
+        name: 'tap',
+        scope: 'run',
+        identity: { kind: 'tap', name, bridge: 'bgr-nosuch' },
+        observed: { ifindex: 99_999 },
+        gone: 'lost',
+        network: true,
+        make: async () => {
+          await ip('tuntap', 'add', 'dev', name, 'mode', 'tap');
+        },
+      },
+      {
+        name: 'lease',
+        scope: 'vm',
+        identity: { kind: 'lease', subnet: '10.111.222.0/24', address: '10.111.222.2' },
+        gone: 'healthy',
+        why: 'it is nothing but its claim',
+      },
+    ];
+  },
+
+  nat: () => [
+    {
+      name: 'rules',
+      scope: 'run',
+      identity: { kind: 'rules', bridge: 'bgr-nosuch', address: '10.111.222.2' },
+      gone: 'repaired',
+      why: 'a firewall’s reload has flushed them, and the guest still runs',
+      network: true,
+    },
+    {
+      name: 'forwarding',
+      scope: 'host',
+      identity: { kind: 'forwarding', device: 'nosuch0', global: false },
+      gone: 'lost',
+      network: true,
+    },
+  ],
+
+  ssh: ({ host, token }) => {
+    const path = join(host.directory, `vm-${token}`);
+    return [{ name: 'keys', scope: 'vm', gone: 'lost', ...folder(path), identity: { path } }];
+  },
+
+  'vsock-agent': ({ host, token }) => [
+    {
+      name: 'initrd',
+      scope: 'run',
+      ...file(join(host.directory, `initrd-${token}.cpio`)),
+      gone: 'healthy',
+      why: 'the kernel has read it long ago',
+    },
+  ],
+
+  qemu: ({ host, token }) => {
+    const path = join(host.directory, `vm-${token}`);
+    const name = `banger-${host.instance.token}-${token}`;
+    return [
+      {
+        name: 'folder',
+        scope: 'vm',
+        gone: 'lost',
+        ...folder(path),
+        identity: { kind: 'folder', path },
+      },
+      {
+        name: 'process',
+        scope: 'run',
+        identity: { kind: 'process', name, sockets: [join(path, 'qmp.sock')] },
+        // This very process, of another time: a pid that was given anew.
+        observed: { pid: process.pid, startTicks: 1 },
+        gone: 'lost',
+        make: namedProcess(name),
+      },
+    ];
+  },
+};
