@@ -14,7 +14,9 @@ const describe = async (store: ImageStore, image: StoredImage): Promise<ImageInf
   name: image.identity.name,
   id: image.identity.id,
   init: image.identity.init,
-  kernel: image.identity.kernelId,
+  kernel:
+    imageRecipes.find(({ name }) => name === image.identity.name)?.kernel ??
+    image.identity.kernelId,
   bytes: await store.bytes(image),
   createdAt: image.identity.createdAt,
   usedBy: store

@@ -1,15 +1,15 @@
-import { mkdir, open, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   asFilesRoot,
-  BangerError,
   bootstrapMode,
   type Executor,
   type OperationContext,
   type RunOptions,
   type StoredKernel,
 } from '../../core/plugin-api/index.ts';
-import { debugfsScript, debugfsStat, type DebugfsChange } from './debugfs.ts';
+import { changeImage, changesOf } from './change-image.ts';
+import { bootstrap, type BootstrapOptions } from './mmdebstrap.ts';
 import { createPackageProgress } from './progress.ts';
 import type { ImageRecipe } from './recipe.ts';
 
@@ -34,34 +34,22 @@ export interface BuildContext {
 /** First step, the long one: the packages' files as a tar archive. */
 export const buildPackages = async (
   recipe: ImageRecipe,
-  folder: string,
-  { exec, operation }: BuildContext,
+  archive: string,
+  {
+    operation,
+    ...options
+  }: Omit<BootstrapOptions, 'signal' | 'onLine'> & { readonly operation: OperationContext },
 ): Promise<void> => {
-  await exec.require('mmdebstrap', 'tar');
-  const { mode, privileged } = await bootstrapMode(exec);
   const read = createPackageProgress();
-  await exec.run(
-    'mmdebstrap',
-    [
-      `--mode=${mode}`,
-      '--variant=minbase',
-      '--verbose',
-      `--include=${recipe.packages.join(',')}`,
-      // A mirror is not named: mmdebstrap takes the host's, or the distribution's own.
-      recipe.suite,
-      join(folder, packagesFile),
-    ],
-    {
-      privileged,
-      signal: operation.signal,
-      timeoutMs: buildTimeoutMs,
-      onLine: (line) => {
-        const progress = read(line);
-        if (progress !== undefined)
-          operation.progress({ ...progress, text: `image ${recipe.name}: ${progress.text}` });
-      },
+  await bootstrap(recipe, archive, {
+    ...options,
+    signal: operation.signal,
+    onLine: (line) => {
+      const progress = read(line);
+      if (progress !== undefined)
+        operation.progress({ ...progress, text: `image ${recipe.name}: ${progress.text}` });
     },
-  );
+  });
 };
 
 /** Sparse and owned by us, whoever writes into it afterwards. */
@@ -81,67 +69,14 @@ const mkfsArgs = (label: string, source: string, path: string): string[] => [
   label,
   '-m',
   '0',
-  // A sparse file reads as zeros, so nothing is left for the guest's kernel to initialise.
+  // "Lazy" leaves the inode tables to a thread in the guest's kernel. The journal needs no zeros: a new sparse
+  // file reads as such, and 64 MiB of them would be written to each image.
   '-E',
-  'lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0',
+  'lazy_itable_init=0,lazy_journal_init=1,root_owner=0:0',
   '-d',
   source,
   path,
 ];
-
-const damaged = (what: string): BangerError => new BangerError('IMAGE_BUILD_FAILED', what);
-
-/** banger's own files, written into the finished file system without mounting it. */
-export const customise = async (
-  recipe: Pick<ImageRecipe, 'files' | 'removed'>,
-  image: string,
-  scratch: string,
-  exec: Executor,
-  signal: AbortSignal,
-): Promise<void> => {
-  const changes: DebugfsChange[] = recipe.removed.map((path) => ({ kind: 'remove', path }));
-  const folders = new Set<string>();
-  for (const [index, file] of recipe.files.entries()) {
-    const parent = dirname(file.path);
-    if (parent.startsWith('/etc/banger')) folders.add(parent);
-    const source = join(scratch, `file-${String(index)}`);
-    await writeFile(source, file.content);
-    changes.push({ kind: 'file', path: file.path, source, mode: file.mode });
-  }
-  const script = join(scratch, 'debugfs.cmd');
-  await writeFile(
-    script,
-    debugfsScript([
-      ...[...folders].map((path) => ({ kind: 'folder' as const, path, mode: 0o755 })),
-      ...changes,
-    ]),
-  );
-  await exec.run('debugfs', ['-w', '-f', script, image], { signal });
-  // debugfs goes on past a command that failed: what counts is what is there now.
-  const { exitCode } = await exec.run('e2fsck', ['-fn', image], {
-    signal,
-    timeoutMs: 120_000,
-    okCodes: [0, 1, 2, 4],
-  });
-  if (exitCode !== 0) throw damaged(`e2fsck finds the new image damaged (${String(exitCode)})`);
-  for (const { path } of recipe.files) {
-    if (!(await isInImage(path, image, exec, signal)))
-      throw damaged(`${path} did not get into the image`);
-  }
-  for (const path of recipe.removed) {
-    if (await isInImage(path, image, exec, signal)) throw damaged(`${path} is still in the image`);
-  }
-};
-
-const isInImage = async (
-  path: string,
-  image: string,
-  exec: Executor,
-  signal: AbortSignal,
-): Promise<boolean> => {
-  const { stdout } = await exec.run('debugfs', ['-R', debugfsStat(path), image], { signal });
-  return stdout.startsWith('Inode:');
-};
 
 /** Second step: the archive and the kernel's modules as two ext4 files, root and work seed. */
 export const buildFilesystems = async (
@@ -168,9 +103,13 @@ export const buildFilesystems = async (
   const root = join(folder, rootFile);
   await createSparse(root, rootBytes);
   await asRoot('mkfs.ext4', mkfsArgs('banger-root', tree, root), options);
-  await customise(recipe, root, scratch, exec, operation.signal);
+  await changeImage(root, changesOf(recipe), scratch, exec, operation.signal);
   operation.progress({ text: `image ${recipe.name}: writing the work seed`, fraction: 0.9 });
   const seed = join(folder, workSeedFile);
   await createSparse(seed, workSeedBytes);
   await asRoot('mkfs.ext4', mkfsArgs('banger-work', join(tree, 'root'), seed), options);
+  // `mkfs.ext4 -d` copies what is in a folder, and not the folder's own mode.
+  await changeImage(seed, [{ kind: 'root', mode: 0o700 }], scratch, exec, operation.signal);
+  // Every VM's disk builds on these, and hard links of them are in the state directories.
+  for (const path of [root, seed]) await chmod(path, 0o400);
 };

@@ -54,7 +54,9 @@ export type DebugfsChange =
       readonly source: string;
       readonly mode: number;
     }
-  | { readonly kind: 'remove'; readonly path: string };
+  | { readonly kind: 'remove'; readonly path: string }
+  /** The file system's own root folder. */
+  | { readonly kind: 'root'; readonly mode: number };
 
 /** Owner 0:0 and the mode with its type: debugfs takes the caller's otherwise. */
 const ownedByRoot = (path: string, mode: number): string[] => [
@@ -67,6 +69,7 @@ const folderType = 0o040000;
 const fileType = 0o100000;
 
 const commandsOf = (change: DebugfsChange): string[] => {
+  if (change.kind === 'root') return ownedByRoot('/', folderType | change.mode);
   const path = word(change.path);
   switch (change.kind) {
     case 'folder':

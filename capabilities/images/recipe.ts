@@ -6,7 +6,7 @@ export interface ImageRecipe {
   readonly packages: readonly string[];
   /** Name in the kernels capability. */
   readonly kernel: string;
-  /** Written over the packages' files: path, content, mode. */
+  /** Written over the packages' files. */
   readonly files: readonly {
     readonly path: string;
     readonly content: string;
@@ -18,9 +18,9 @@ export interface ImageRecipe {
 
 /** What a developer, or an agent that works for one, finds in each guest. */
 const basics = [
-  'bash-completion',
   'ca-certificates',
   'curl',
+  'e2fsprogs',
   'git',
   'iproute2',
   'iputils-ping',
@@ -55,7 +55,26 @@ const hostKeys = ['rsa', 'ecdsa', 'ed25519'].flatMap((type) => [
   `/etc/ssh/ssh_host_${type}_key.pub`,
 ]);
 
-const sshdConfig = { path: '/etc/ssh/sshd_config.d/banger.conf', content: sshd, mode: 0o644 };
+type RecipeFile = ImageRecipe['files'][number];
+
+/** What every guest has beside its packages. */
+const commonFiles: readonly RecipeFile[] = [
+  { path: '/etc/ssh/sshd_config.d/banger.conf', content: sshd, mode: 0o644 },
+  // mmdebstrap copies these two from the machine that builds; each guest gets its own at the start.
+  { path: '/etc/hostname', content: 'localhost\n', mode: 0o644 },
+  { path: '/etc/resolv.conf', content: '', mode: 0o644 },
+  // Empty, it is machine-id(5)'s "not yet": each guest gets its own at the start.
+  { path: '/etc/machine-id', content: '', mode: 0o444 },
+  // Read by PAM: a login has it, and tmux, less and git show text as it is.
+  { path: '/etc/default/locale', content: 'LANG=C.UTF-8\n', mode: 0o644 },
+];
+
+const removed = [
+  ...hostKeys,
+  // Runs uname at each login to greet with the kernel's version.
+  '/etc/update-motd.d/10-uname',
+];
+
 const kernel = 'debian-bookworm-cloud';
 
 export const imageRecipes: readonly ImageRecipe[] = [
@@ -65,8 +84,8 @@ export const imageRecipes: readonly ImageRecipe[] = [
     init: 'lean',
     packages: basics,
     kernel,
-    files: [{ path: '/etc/banger/boot', content: leanBoot, mode: 0o755 }, sshdConfig],
-    removed: hostKeys,
+    files: [{ path: '/etc/banger/boot', content: leanBoot, mode: 0o755 }, ...commonFiles],
+    removed,
   },
   {
     name: 'debian-bookworm-systemd',
@@ -74,7 +93,7 @@ export const imageRecipes: readonly ImageRecipe[] = [
     init: 'systemd',
     packages: [...basics, 'dbus', 'systemd-sysv'],
     kernel,
-    files: [sshdConfig],
-    removed: hostKeys,
+    files: commonFiles,
+    removed,
   },
 ];

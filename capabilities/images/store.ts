@@ -1,19 +1,13 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { distance } from 'fastest-levenshtein';
 import {
   BangerError,
-  ensureCachedFolder,
   linkFolder,
   newToken,
   observePath,
-  removeCachedFolder,
-  removeFilesTree,
+  reconcilePath,
   toBangerError,
-  type CachedFolderOptions,
   type Claim,
   type Claims,
   type Executor,
@@ -22,17 +16,17 @@ import {
   type Kernels,
   type OperationContext,
   type PathObserved,
+  type StoredKernel,
 } from '../../core/plugin-api/index.ts';
-import {
-  buildFilesystems,
-  buildPackages,
-  packagesFile,
-  rootFile,
-  workSeedFile,
-  type BuildContext,
-} from './build.ts';
+import { rootFile, workSeedFile } from './build.ts';
+import { ImageCache, type CachedImage } from './cache.ts';
 import type { ImagesIdentity, StoredIdentity } from './identity.ts';
+import { recipeHash } from './keys.ts';
 import { imageRecipes, type ImageRecipe } from './recipe.ts';
+import { SharedBuilds } from './shared-builds.ts';
+
+/** How many letters a name may be off to be meant. */
+const maxTypos = 3;
 
 type ImageClaims = Claims<ImagesIdentity, PathObserved>;
 
@@ -49,25 +43,6 @@ export interface ImageStoreOptions {
   readonly kernels: Kernels;
 }
 
-/** Raise it when the build puts something else into the files than the recipe says. */
-const builderVersion = 1;
-const digestFile = 'packages.sha256';
-
-const hash = (...parts: readonly string[]): string =>
-  createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 16);
-
-const recipeHash = (recipe: ImageRecipe): string =>
-  hash(JSON.stringify(recipe), String(builderVersion));
-
-const packagesHash = ({ suite, packages }: ImageRecipe): string =>
-  hash(suite, JSON.stringify(packages));
-
-const digestOf = async (path: string): Promise<string> => {
-  const digest = createHash('sha256');
-  await pipeline(createReadStream(path), digest);
-  return digest.digest('hex');
-};
-
 export const toSpec = ({ claim, identity }: StoredImage): ImageSpec => ({
   id: identity.id,
   name: identity.name,
@@ -80,9 +55,13 @@ export const toSpec = ({ claim, identity }: StoredImage): ImageSpec => ({
 /** Images that this daemon holds, each a folder of hard links into the user's cache. */
 export class ImageStore implements Images {
   readonly #options: ImageStoreOptions;
+  readonly #cache: ImageCache;
+  readonly #builds = new SharedBuilds<StoredImage>();
 
   constructor(options: ImageStoreOptions) {
     this.#options = options;
+    const { exec, cacheDirectory, directory } = options;
+    this.#cache = new ImageCache({ exec, cacheDirectory, logDirectory: directory });
   }
 
   /** The newest first. */
@@ -110,9 +89,12 @@ export class ImageStore implements Images {
     const recipe = imageRecipes.find((known) => known.name === name);
     if (recipe !== undefined) return recipe;
     const names = imageRecipes.map((known) => known.name);
-    const near = names.find((known) => distance(known, name) <= 3);
-    const hint = near === undefined ? `there are: ${names.join(', ')}` : `did you mean '${near}'?`;
-    throw new BangerError('IMAGE_UNKNOWN', `there is no image '${name.slice(0, 80)}'; ${hint}`);
+    const near = names.find((known) => distance(known, name) <= maxTypos);
+    const hint = near === undefined ? '' : `; did you mean '${near}'?`;
+    throw new BangerError(
+      'IMAGE_UNKNOWN',
+      `there is no image '${name.slice(0, 80)}'${hint} (there are: ${names.join(', ')})`,
+    );
   }
 
   assertKnown(name: string): Promise<void> {
@@ -135,18 +117,14 @@ export class ImageStore implements Images {
    */
   async resolve(name: string, operation: OperationContext, rebuild = false): Promise<StoredImage> {
     const recipe = this.#recipe(name);
-    const current = this.list().find(
-      ({ identity }) => identity.name === name && identity.recipe === recipeHash(recipe),
-    );
-    if (current !== undefined && !rebuild) return current;
+    const current = rebuild ? undefined : await this.#current(recipe);
+    if (current !== undefined) return current;
     try {
-      const built = await this.#build(recipe, operation, rebuild);
-      for (const old of this.list()) {
-        const isOld = old.identity.name === name && old.identity.id !== built.identity.id;
-        if (isOld) await this.#releaseUnused(old);
-      }
-      return built;
+      return await this.#builds.join(name, rebuild, operation, (shared) =>
+        this.#build(recipe, shared, rebuild),
+      );
     } catch (thrown) {
+      if (operation.signal.aborted) throw operation.signal.reason;
       const error = toBangerError(thrown);
       if (error.code !== 'COMMAND_FAILED' && error.code !== 'INTERNAL') throw error;
       throw new BangerError(
@@ -157,35 +135,59 @@ export class ImageStore implements Images {
     }
   }
 
+  /** The stored image of that very recipe; one whose folder was removed by hand is forgotten. */
+  async #current(recipe: ImageRecipe): Promise<StoredImage | undefined> {
+    const wanted = recipeHash(recipe);
+    const found = this.list().find(
+      ({ identity }) => identity.name === recipe.name && identity.recipe === wanted,
+    );
+    if (found === undefined) return undefined;
+    const { claim, identity } = found;
+    if ((await reconcilePath(identity.path, claim.observed)) === 'healthy') return found;
+    if (await this.#releaseUnused(found)) return undefined;
+    const users = this.bindings().filter(({ imageId }) => imageId === identity.id).length;
+    throw new BangerError(
+      'IMAGE_IN_USE',
+      `the files of image '${recipe.name}' in ${identity.path} are gone, and ${users} VM(s) are of it`,
+      { remedy: 'Delete those VMs (`banger image show` names them); then it can be built again.' },
+    );
+  }
+
   async #build(
     recipe: ImageRecipe,
     operation: OperationContext,
     rebuild: boolean,
   ): Promise<StoredImage> {
-    const { kernels, cacheDirectory, exec, claims, directory } = this.#options;
+    const { kernels } = this.#options;
     const kernel = await kernels.resolve(recipe.kernel, operation);
-    const context: BuildContext = { exec, operation };
-    const packages = await this.#packages(recipe, context, rebuild);
-    const digest = await readFile(join(packages, digestFile), 'utf8');
-    const id = hash(recipeHash(recipe), kernel.id, digest);
-    const { path: cached } = await ensureCachedFolder(
-      cacheDirectory,
-      id,
-      (folder, scratch) =>
-        buildFilesystems(recipe, join(packages, packagesFile), kernel, folder, scratch, context),
-      this.#cacheOptions(recipe, context),
-    );
+    const cached = await this.#cache.ensure(recipe, kernel, rebuild, operation);
+    const built = await this.#store(recipe, kernel, cached, operation.signal);
+    for (const old of this.list()) {
+      const isOld = old.identity.name === recipe.name && old.identity.id !== cached.id;
+      if (isOld && (await this.#releaseUnused(old)))
+        await this.#cache.remove(old.identity.id, undefined, operation.signal);
+    }
+    return built;
+  }
+
+  async #store(
+    recipe: ImageRecipe,
+    kernel: StoredKernel,
+    cached: CachedImage,
+    signal: AbortSignal,
+  ): Promise<StoredImage> {
+    const { claims, directory, exec } = this.#options;
     const token = newToken(8);
     const path = join(directory, `image-${token}`);
     await claims.ensure(
       {
-        key: id,
+        key: cached.id,
         scope: 'store',
         token,
         identity: {
           kind: 'image',
           path,
-          id,
+          id: cached.id,
           name: recipe.name,
           recipe: recipeHash(recipe),
           init: recipe.init,
@@ -197,45 +199,21 @@ export class ImageStore implements Images {
       async () => {
         await mkdir(path);
         const observed = await observePath(path);
-        await linkFolder(cached, path, exec, operation.signal);
+        await linkFolder(cached.path, path, exec, signal);
         return { value: undefined, observed };
       },
     );
-    return this.byId(id);
+    return this.byId(cached.id);
   }
 
-  async #packages(recipe: ImageRecipe, context: BuildContext, rebuild: boolean): Promise<string> {
-    const { cacheDirectory } = this.#options;
-    const key = `packages-${packagesHash(recipe)}`;
-    const options = this.#cacheOptions(recipe, context);
-    if (rebuild) await removeCachedFolder(cacheDirectory, key, options);
-    const { path } = await ensureCachedFolder(
-      cacheDirectory,
-      key,
-      async (folder) => {
-        await buildPackages(recipe, folder, context);
-        await writeFile(join(folder, digestFile), await digestOf(join(folder, packagesFile)));
-      },
-      options,
-    );
-    return path;
-  }
-
-  #cacheOptions({ name }: ImageRecipe, { exec, operation }: BuildContext): CachedFolderOptions {
-    return {
-      signal: operation.signal,
-      removeTree: (path) => removeFilesTree(exec, path),
-      onWait: () => {
-        operation.progress({ text: `image ${name}: waiting for whoever builds it already` });
-      },
-    };
-  }
-
-  async #releaseUnused({ claim }: StoredImage): Promise<void> {
+  /** @returns whether it is gone */
+  async #releaseUnused({ claim }: StoredImage): Promise<boolean> {
     try {
       await this.#options.claims.release(claim);
+      return true;
     } catch (error) {
-      if (toBangerError(error).code !== 'CLAIM_IN_USE') throw error;
+      if (toBangerError(error).code === 'CLAIM_IN_USE') return false;
+      throw error;
     }
   }
 
@@ -249,31 +227,29 @@ export class ImageStore implements Images {
     signal: AbortSignal,
   ): Promise<string[]> {
     const images = this.list().filter(({ identity }) => identity.name === name);
+    const recipe = imageRecipes.find((known) => known.name === name);
     if (images.length === 0) {
-      const isKnown = imageRecipes.some((recipe) => recipe.name === name);
+      this.#recipe(name);
       throw new BangerError(
         'IMAGE_UNKNOWN',
-        isKnown
-          ? `image '${name}' is not built, so there is nothing to delete`
-          : `there is no image '${name}'`,
+        `image '${name}' is not built, so there is nothing to delete`,
       );
     }
-    const ids = new Set(images.map(({ identity }) => identity.id));
-    const users = this.bindings().filter(({ imageId }) => ids.has(imageId));
-    if (users.length > 0) {
+    const ids = images.map(({ identity }) => identity.id);
+    const assertUnused = (isUsed = false): void => {
+      const users = this.bindings().filter(({ imageId }) => ids.includes(imageId));
+      if (users.length === 0 && !isUsed) return;
       const vms = users.map(({ vmId }) => nameOfVm(vmId)).join(', ');
       throw new BangerError('IMAGE_IN_USE', `image '${name}' is used by: ${vms}`);
+    };
+    // All or none: one of them in use keeps the rest.
+    assertUnused();
+    for (const image of images) {
+      // A start that began in between.
+      if (!(await this.#releaseUnused(image))) assertUnused(true);
+      await this.#cache.remove(image.identity.id, recipe, signal);
     }
-    for (const { claim, identity } of images) {
-      await this.#options.claims.release(claim);
-      await removeCachedFolder(this.#options.cacheDirectory, identity.id, { signal });
-    }
-    const recipe = imageRecipes.find((known) => known.name === name);
-    if (recipe !== undefined) {
-      const packages = `packages-${packagesHash(recipe)}`;
-      await removeCachedFolder(this.#options.cacheDirectory, packages, { signal });
-    }
-    return [...ids];
+    return ids;
   }
 
   /** Bytes on disk of both files; they are sparse. */

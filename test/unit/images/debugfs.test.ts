@@ -66,6 +66,12 @@ describe('debugfsScript', () => {
     for (const line of script.split('\n')) expect(Buffer.byteLength(line)).toBeLessThan(8191);
   });
 
+  it('gives the root folder a mode, and nothing but that', () => {
+    expect(debugfsScript([{ kind: 'root', mode: 0o700 }])).toBe(
+      'sif / mode 040700\nsif / uid 0\nsif / gid 0\n',
+    );
+  });
+
   it('gives mode and owner, which debugfs takes from the caller otherwise', () => {
     expect(folder('/etc/x').split('\n')).toEqual([
       'mkdir "/etc/x"',
