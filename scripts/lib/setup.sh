@@ -8,6 +8,7 @@ check_node() {
   node -e 'const [a, b] = process.versions.node.split(".").map(Number);
     process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
     fail "Node.js 20.19 or newer is needed; this is $(node --version)."
+  command -v npm >/dev/null || fail 'npm is needed, and it is not on PATH: it comes with Node.js from https://nodejs.org.'
 }
 
 # tool:package, by the tool's presence, so that whoever brings a tool by other means is left alone.
@@ -15,14 +16,17 @@ tools='qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmdebst
   ip:iproute2 sysctl:procps mkfs.ext4:e2fsprogs debugfs:e2fsprogs modinfo:kmod newuidmap:uidmap ssh:openssh-client
   cc:gcc make:make g++:g++ python3:python3 git:git strip:binutils lz4:lz4 zstd:zstd xz:xz-utils'
 
+# Arguments are more of tool:package.
 missing_packages() {
   local pair
-  for pair in $tools; do
+  for pair in $tools "$@"; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
   done
   # The guest's agent is one static program.
   compgen -G '/usr/lib/*/libc.a' >/dev/null || echo libc6-dev
   [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+  # apt verifies Debian's archive by it; Ubuntu does not have it by itself.
+  [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
 }
 
 install_packages() {
