@@ -21,6 +21,9 @@ interface Pending {
   reject(error: Error): void;
 }
 
+const silent = (cause: unknown): BangerError =>
+  new BangerError('VMM_FAILED', `QEMU does not answer: ${messageOf(cause)}`, { cause });
+
 export class Qmp {
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
@@ -41,11 +44,14 @@ export class Qmp {
         resolve();
       });
     });
-    // The 'close' that follows says all that there is to say.
+    // The 'close' that follows says all that there is to say. A killed QEMU resets the connection, and
+    // readline hands its input's error on as its own: without a listener that would end the daemon.
     socket.on('error', () => undefined);
-    createInterface({ input: socket }).on('line', (line) => {
-      this.#read(line);
-    });
+    createInterface({ input: socket })
+      .on('error', () => undefined)
+      .on('line', (line) => {
+        this.#read(line);
+      });
   }
 
   /** Retries until QEMU listens. @throws BangerError VMM_FAILED when `signal` aborts first */
@@ -59,16 +65,27 @@ export class Qmp {
         attempt.once('error', resolve);
       });
       if (!(socket instanceof Error)) {
-        const qmp = new Qmp(socket);
-        await new Promise<void>((resolve) => {
-          qmp.#onGreeting = resolve;
-          void qmp.closed.then(resolve);
-        });
-        await qmp.execute('qmp_capabilities');
-        return qmp;
+        // One that hangs, or has another client, lets us in and says nothing.
+        const giveUp = (): void => {
+          socket.destroy();
+        };
+        signal.addEventListener('abort', giveUp, { once: true });
+        if (signal.aborted) giveUp();
+        try {
+          const qmp = new Qmp(socket);
+          await new Promise<void>((resolve) => {
+            qmp.#onGreeting = resolve;
+            void qmp.closed.then(resolve);
+          });
+          await qmp.execute('qmp_capabilities');
+          return qmp;
+        } catch (error) {
+          throw signal.aborted ? silent(error) : error;
+        } finally {
+          signal.removeEventListener('abort', giveUp);
+        }
       }
-      if (signal.aborted)
-        throw new BangerError('VMM_FAILED', `QEMU does not answer: ${messageOf(socket)}`);
+      if (signal.aborted) throw silent(socket);
       await delay(connectRetryMs);
     }
   }

@@ -129,8 +129,12 @@ export const createExecutor = (options: ExecutorOptions): Executor => {
     });
     const { onLine } = runOptions;
     if (onLine !== undefined) {
-      createInterface({ input: child.stdout }).on('line', onLine);
-      createInterface({ input: child.stderr }).on('line', onLine);
+      for (const input of [child.stdout, child.stderr]) {
+        // readline hands its input's error on as its own; execa tells of it already.
+        createInterface({ input })
+          .on('error', () => undefined)
+          .on('line', onLine);
+      }
     }
     let ended: 'timeout' | 'abort' | undefined;
     const end = (why: 'timeout' | 'abort'): void => {
