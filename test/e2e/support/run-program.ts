@@ -30,7 +30,7 @@ const signalNumbers: Readonly<Record<string, number>> = {
 export const runProgram = async (
   program: string,
   args: readonly string[],
-  { input = '', env, cwd, timeoutMs = 120_000 }: RunOptions,
+  { input = '', env, cwd, timeoutMs = 280_000 }: RunOptions,
 ): Promise<Outcome> => {
   const child = spawn(program, args, { env, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
   // A program may end without reading what it was given.
