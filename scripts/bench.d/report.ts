@@ -24,6 +24,8 @@ export const printReport = (report: BootReport): void => {
   print('whole commands', report.times);
   print('stages', report.stages);
   print('host commands', report.commands);
+  const { median, min, max } = report.pairedRatio;
+  console.log(`(b)/(a) round by round: median ${median}, from ${min} to ${max}`);
   const table = new Table({
     head: ['target', 'measured', 'at most', ''],
     colAligns: ['left', 'right', 'right', 'left'],

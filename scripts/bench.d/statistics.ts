@@ -5,7 +5,8 @@ export interface Summary {
   readonly count: number;
 }
 
-const round = (value: number): number => Math.round(value * 10) / 10;
+const round = (value: number, digits: number): number =>
+  Math.round(value * 10 ** digits) / 10 ** digits;
 
 const quantile = (sorted: readonly number[], share: number): number => {
   const at = (sorted.length - 1) * share;
@@ -14,12 +15,12 @@ const quantile = (sorted: readonly number[], share: number): number => {
   return low + (high - low) * (at - Math.floor(at));
 };
 
-export const summarise = (values: readonly number[]): Summary => {
+export const summarise = (values: readonly number[], digits = 1): Summary => {
   const sorted = [...values].sort((a, b) => a - b);
   return {
-    median: round(quantile(sorted, 0.5)),
-    min: round(sorted[0] ?? NaN),
-    max: round(sorted.at(-1) ?? NaN),
+    median: round(quantile(sorted, 0.5), digits),
+    min: round(sorted[0] ?? NaN, digits),
+    max: round(sorted.at(-1) ?? NaN, digits),
     count: sorted.length,
   };
 };
