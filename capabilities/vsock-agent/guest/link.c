@@ -6,7 +6,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "cobs.h"
+
+// The kernel reads a port's data at once, but hears of its client by a work queue: a client that has just
+// come, and written, may for a moment look gone. So what it asked, and its answer, are kept that long.
+enum { GONE_MS = 2000 };
 
 // A virtio-serial port without a host client is POLLIN | POLLHUP for ever, so waiting by level would
 // spin. An edge-triggered epoll wakes only when the driver wakes its wait queue: data, a freed
@@ -16,6 +21,7 @@ bool link_init(struct link *link, int fd, bool serial) {
   link->fd = fd;
   link->serial = serial;
   link->readable = link->writable = true;
+  link->down_at = -1;
   int flags = fcntl(fd, F_GETFL);
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return false;
   link->edges = epoll_create1(EPOLL_CLOEXEC);
@@ -31,6 +37,7 @@ void link_changed(struct link *link) {
 
 static void lost(struct link *link, enum link_state state) {
   link->state = state;
+  link->down_at = -1;
   link->rx_size = 0;
   link->rx_overflow = false;
   link->tx_start = link->tx_end = 0;
@@ -41,6 +48,7 @@ static bool fill(struct link *link) {
   ssize_t n = read(link->fd, link->in, sizeof link->in);
   if (n > 0) {
     link->state = LINK_UP;
+    link->down_at = -1;
     link->in_at = 0;
     link->in_end = (size_t)n;
     return true;
@@ -49,10 +57,17 @@ static bool fill(struct link *link) {
   link->readable = false;
   if (n < 0 && errno == EAGAIN) {
     link->state = LINK_UP;
+    link->down_at = -1;
     return false;
   }
-  lost(link, n == 0 && link->serial ? LINK_DOWN : LINK_OVER);
+  if (n != 0 || !link->serial) lost(link, LINK_OVER);
+  else if (link->state == LINK_UP && link->down_at < 0) link->down_at = now_ms() + GONE_MS;
   return false;
+}
+
+int64_t link_deadline(struct link *link) {
+  if (link->down_at >= 0 && link->down_at <= now_ms()) lost(link, LINK_DOWN);
+  return link->down_at;
 }
 
 // True with a whole frame in rx. What is malformed or too long is dropped, up to the next zero.

@@ -24,6 +24,7 @@ struct link {
   bool serial;
   bool readable, writable;
   enum link_state state;
+  int64_t down_at; // ms since boot: there seems to be no client; DOWN from then on. -1: there is one
   uint8_t in[16384]; // read, not yet looked at
   size_t in_at, in_end;
   uint8_t rx[ENCODED_MAX]; // the frame being gathered
@@ -44,6 +45,9 @@ void link_changed(struct link *link); // call when `edges` is readable
 
 // The next frame, if one has arrived; it is valid until the next call. May change `state`.
 bool link_next(struct link *link, struct frame *frame);
+
+// Looks whether the client stays away. The time (ms) of the next look, or -1.
+int64_t link_deadline(struct link *link);
 
 // Room for `n` frames of the largest size.
 bool link_room(const struct link *link, size_t n);

@@ -91,9 +91,10 @@ static int loop(struct server *server, int children) {
   int64_t shutdown_at = -1;
   for (;;) {
     bool more = take_frames(server);
+    int64_t gone_at = link_deadline(&server->link);
     if (server->link.state != LINK_UP) session_close(server, false);
     more |= session_pump(server);
-    int64_t deadline = reaper_run(&server->reaper, &server->link);
+    int64_t deadline = earlier(gone_at, reaper_run(&server->reaper, &server->link));
     // What went made room for what had to wait.
     more |= link_flush(&server->link);
     if (server->link.state == LINK_OVER && server->session.kind == SESSION_NONE &&
