@@ -93,7 +93,12 @@ export const buildFilesystems = async (
   const tree = join(scratch, 'tree');
   await mkdir(tree);
   operation.progress({ text: `image ${recipe.name}: unpacking`, fraction: 0 });
-  await asRoot('tar', ['-xf', packages, '-C', tree, '--numeric-owner'], options);
+  await asRoot(
+    'tar',
+    // A user namespace may not make device nodes; every guest's init mounts devtmpfs over /dev anyway.
+    ['-xf', packages, '-C', tree, '--numeric-owner', '--anchored', '--exclude=./dev/*'],
+    options,
+  );
   await asRoot(
     'tar',
     ['-xf', kernel.modulesArchive, '-C', tree, '--keep-directory-symlink', '--numeric-owner'],

@@ -3,6 +3,9 @@ import type { Progress } from '../../core/plugin-api/index.ts';
 /** Parts of the whole that mmdebstrap's phases take, roughly. */
 const phases = { download: [0, 0.35], unpack: [0.35, 0.65], setup: [0.65, 1] } as const;
 
+/** How mmdebstrap does it, which tells nobody how far it is. */
+const internals = /hook|tempdir|requested|emulation|architecture|signed-by|automatically chosen/;
+
 /** Reads mmdebstrap's and apt's output as progress; a line that tells nothing gives undefined. */
 export const createPackageProgress = (): ((line: string) => Progress | undefined) => {
   let total = 0;
@@ -24,6 +27,6 @@ export const createPackageProgress = (): ((line: string) => Progress | undefined
     const set = /^Setting up (\S+)/.exec(line);
     if (set?.[1] !== undefined) return step('setup', `setting up ${set[1]}`);
     const phase = /^I: (.*?)(?:\.\.\.)?$/.exec(line);
-    return phase?.[1] === undefined ? undefined : { text: phase[1] };
+    return phase?.[1] === undefined || internals.test(phase[1]) ? undefined : { text: phase[1] };
   };
 };

@@ -182,6 +182,7 @@ describeUnless(
         ['/usr/bin/sudo', /Mode: +04755[^]*User: +0 +Group: +0/],
         ['/etc/shadow', /Mode: +0640[^]*User: +0 +Group: +42/],
         ['/tmp', /Mode: +01777/],
+        ['/dev', /Type: directory[^]*Links: 2/],
         ['/root', /Mode: +0700[^]*User: +0 +Group: +0/],
         ['/etc/banger/boot', /Mode: +0755[^]*User: +0 +Group: +0/],
         ['/usr/bin/tmux', /Type: regular/],
