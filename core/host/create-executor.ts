@@ -242,10 +242,12 @@ const failed = (
   stderr: string,
   exitCode: number,
 ): BangerError => {
+  const full = stderr.split('\n').find((line) => line.includes('No space left on device'));
+  if (full !== undefined)
+    return new BangerError('DISK_FULL', `${file}: ${full.trim()}`, { cause: shortMessage });
   const said = tail(stderr);
-  const code = /No space left on device/.test(stderr) ? 'DISK_FULL' : 'COMMAND_FAILED';
   return new BangerError(
-    code,
+    'COMMAND_FAILED',
     `${[file, ...args].join(' ').slice(0, 200)}: ${said === '' ? `exit code ${String(exitCode)}` : said}`,
     { cause: shortMessage },
   );
