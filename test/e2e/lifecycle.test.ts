@@ -93,7 +93,7 @@ describe('the life of a VM', () => {
     await world.guest('web', 'echo kept > /root/note');
     await world.ok(['vm', 'restart', 'web']);
     const after = await world.show('web');
-    expect(after).toMatchObject({ state: 'running', id: before.id });
+    expect(after).toMatchObject({ state: 'running', id: before.id, ip: before.ip });
     expect(after.pid).not.toBe(before.pid);
     expect(await world.guest('web', 'cat /root/note')).toBe('kept');
   });
