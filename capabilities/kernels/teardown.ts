@@ -1,14 +1,4 @@
-import {
-  reconcilePath,
-  removeOwnedPath,
-  scanOwnedPaths,
-  type PathObserved,
-  type Teardown,
-} from '../../core/plugin-api/index.ts';
+import { ownedPathTeardown } from '../../core/plugin-api/index.ts';
 import type { KernelIdentity } from './identity.ts';
 
-export const kernelTeardown: Teardown<KernelIdentity, PathObserved> = {
-  cleanup: (claim, host) => removeOwnedPath(claim.identity.path, claim, host),
-  reconcile: ({ identity, observed }) => reconcilePath(identity.path, observed),
-  scan: (host) => scanOwnedPaths<KernelIdentity>(host, /^kernel-([a-z2-7]+)$/),
-};
+export const kernelTeardown = ownedPathTeardown<KernelIdentity>(/^kernel-([a-z2-7]+)$/);

@@ -1,14 +1,4 @@
-import {
-  reconcilePath,
-  removeOwnedPath,
-  scanOwnedPaths,
-  type PathObserved,
-  type Teardown,
-} from '../../core/plugin-api/index.ts';
+import { ownedPathTeardown } from '../../core/plugin-api/index.ts';
 import type { SshIdentity } from './identity.ts';
 
-export const sshTeardown: Teardown<SshIdentity, PathObserved> = {
-  cleanup: (claim, host) => removeOwnedPath(claim.identity.path, claim, host),
-  reconcile: ({ identity, observed }) => reconcilePath(identity.path, observed),
-  scan: (host) => scanOwnedPaths(host, /^vm-([a-z2-7]+)$/, (path) => ({ path })),
-};
+export const sshTeardown = ownedPathTeardown<SshIdentity>(/^vm-([a-z2-7]+)$/, (path) => ({ path }));

@@ -1,6 +1,5 @@
 import {
-  removeOwnedPath,
-  scanOwnedPaths,
+  ownedPathTeardown,
   type PathObserved,
   type Teardown,
 } from '../../core/plugin-api/index.ts';
@@ -9,8 +8,7 @@ import type { AgentIdentity } from './identity.ts';
 export const initrdName = (token: string): string => `initrd-${token}.cpio`;
 
 export const agentTeardown: Teardown<AgentIdentity, PathObserved> = {
-  cleanup: (claim, host) => removeOwnedPath(claim.identity.path, claim, host),
+  ...ownedPathTeardown<AgentIdentity>(/^initrd-([a-z2-7]+)\.cpio$/, (path) => ({ path })),
   // The kernel has read it long ago: its loss harms nobody.
   reconcile: () => Promise.resolve('healthy'),
-  scan: (host) => scanOwnedPaths(host, /^initrd-([a-z2-7]+)\.cpio$/, (path) => ({ path })),
 };

@@ -2,6 +2,7 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { Found, Reconciled } from '../claim.ts';
+import type { Teardown } from '../capability.ts';
 import { BangerError } from '../errors.ts';
 import type { Host } from './host.ts';
 
@@ -86,3 +87,17 @@ export const scanOwnedPaths = async <I>(
     const identity = identityOf?.(path);
     return [{ token, description: path, ...(identity === undefined ? {} : { identity }) }];
   });
+
+/**
+ * The whole teardown of a capability whose every claim is one file or folder, `identity.path`.
+ * @param pattern of the names in its folder; the first group is the claim's token
+ * @param identityOf where the name alone tells the identity
+ */
+export const ownedPathTeardown = <I extends { readonly path: string }>(
+  pattern: RegExp,
+  identityOf?: (path: string) => I,
+): Teardown<I, PathObserved> => ({
+  cleanup: (claim, host) => removeOwnedPath(claim.identity.path, claim, host),
+  reconcile: ({ identity, observed }) => reconcilePath(identity.path, observed),
+  scan: (host) => scanOwnedPaths(host, pattern, identityOf),
+});

@@ -54,6 +54,7 @@ export {
 } from '../host/bootstrap-mode.ts';
 export {
   observePath,
+  ownedPathTeardown,
   pathObserved,
   reconcilePath,
   removeOwnedPath,
