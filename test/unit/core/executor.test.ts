@@ -105,9 +105,9 @@ describe('Executor', () => {
     const child = await exec.detach('sh', ['-c', 'echo up; exec sleep 60'], { cwd: '/', logPath });
     expect(await isProcessAlive(child)).toBe(true);
     expect(await isProcessAlive({ ...child, startTicks: child.startTicks + 1 })).toBe(false);
+    await expect.poll(() => readFile(logPath, 'utf8'), { timeout: 10_000 }).toBe('up\n');
     process.kill(child.pid, 'SIGTERM');
     expect(await child.exited).toEqual({ code: null, signal: 'SIGTERM' });
     expect(await isProcessAlive(child)).toBe(false);
-    expect(await readFile(logPath, 'utf8')).toBe('up\n');
   });
 });
