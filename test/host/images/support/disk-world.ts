@@ -13,7 +13,7 @@ import type {
   Progress,
   StartOperation,
 } from '../../../../core/operation/context.ts';
-import type { DiskFormat, MachineSpec } from '../../../../core/vmm/machine-spec.ts';
+import type { MachineSpec } from '../../../../core/vmm/machine-spec.ts';
 import type { Store } from '../../../../core/store/store.ts';
 import type { VmRecord } from '../../../../core/vm/record.ts';
 import { createTestLedger, testHost } from '../../../support/ledger.ts';
@@ -69,8 +69,6 @@ export const startOf = (
     ...machine,
   },
 });
-
-export const formats = (...diskFormats: DiskFormat[]): Partial<MachineSpec> => ({ diskFormats });
 
 /** A state directory and a cache of their own, with a real ledger and real host commands. */
 export class DiskWorld {
