@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { OperationEvent } from '../../core/api/contract/types.ts';
+import type { OperationEvent, VmDetails } from '../../core/api/contract/types.ts';
 import { readEvents } from './support/events.ts';
 import { createWorld, type World } from './support/world.ts';
 
@@ -25,7 +25,7 @@ describe('a client that goes away during a start', () => {
     if (client.stderr !== null) await once(client.stderr, 'data');
     client.kill('SIGKILL');
     await once(client, 'close');
-    const vm = await world.show('left');
+    const { body: vm } = (await world.api('GET', '/v1/vms/left')) as { body: VmDetails };
     expect(vm.state).not.toBe('running');
     operationId = vm.operationId ?? 'none';
   });
