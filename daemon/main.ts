@@ -61,8 +61,10 @@ const main = async (): Promise<void> => {
     stopping ??= stop(replace);
     return stopping;
   };
-  const api = await serveApi(kernel, { ...build, shutdown });
+  // First of all, though it ends later: a request that came before it would take an operation of its own for an
+  // earlier daemon's, and a VM for one that is in order.
   kernel.recovery.begin();
+  const api = await serveApi(kernel, { ...build, shutdown });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       void shutdown(false);
