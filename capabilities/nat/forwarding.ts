@@ -46,8 +46,17 @@ export const setForwarding = async (exec: Executor, device: string, on: boolean)
 /** Devices of the host's IPv4 default routes. */
 export const defaultUplinks = async (exec: Executor): Promise<string[]> => {
   const { stdout } = await exec.run('ip', ['-j', '-4', 'route', 'show', 'default']);
-  const routes = z
-    .array(z.object({ dev: z.string().optional() }))
-    .parse(stdout.trim() === '' ? [] : JSON.parse(stdout));
-  return [...new Set(routes.flatMap(({ dev }) => (dev === undefined ? [] : [dev])))];
+  return parseDefaultRoutes(stdout);
+};
+
+const hop = z.object({ dev: z.string().optional() });
+/** A route over several devices has none of its own, but next hops. */
+const routes = z.array(hop.extend({ nexthops: z.array(hop).default([]) }));
+
+/** The devices in the output of `ip -j -4 route show default`, each once. */
+export const parseDefaultRoutes = (json: string): string[] => {
+  const hops = routes
+    .parse(json.trim() === '' ? [] : JSON.parse(json))
+    .flatMap(({ dev, nexthops }) => [{ dev }, ...nexthops]);
+  return [...new Set(hops.flatMap(({ dev }) => (dev === undefined ? [] : [dev])))];
 };

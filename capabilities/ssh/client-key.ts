@@ -29,10 +29,8 @@ const readIfThere = async (path: string): Promise<string | undefined> => {
 export const configuredKey = async (exec: Executor, path: string): Promise<ClientKey> => {
   try {
     await readFile(path);
-    return {
-      privatePath: path,
-      publicKey: (await readIfThere(`${path}.pub`))?.trim() ?? (await derivePublic(exec, path)),
-    };
+    // Not from the `.pub` beside it: that one says nothing of a passphrase, and may be another key's.
+    return { privatePath: path, publicKey: await derivePublic(exec, path) };
   } catch (error) {
     throw new BangerError('CONFIG_INVALID', `ssh.key: ${path}: ${messageOf(error)}`, {
       remedy: 'Name a private key that your user can read and that has no passphrase.',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseForwarding } from '../../../capabilities/nat/forwarding.ts';
+import { parseDefaultRoutes, parseForwarding } from '../../../capabilities/nat/forwarding.ts';
 import { natIdentity } from '../../../capabilities/nat/identity.ts';
 import { natCapability } from '../../../capabilities/nat/index.ts';
 import {
@@ -120,6 +120,20 @@ describe('forwarding', () => {
       ['eth0', true],
       ['eth0.100', false],
     ]);
+  });
+});
+
+describe('default routes', () => {
+  it('lead over one device each, or over several, or are not there', () => {
+    const single = { dst: 'default', gateway: '198.51.100.1', dev: 'eth0', flags: [] };
+    const hops = ['eth0', 'eth1'].map((dev) => ({ gateway: '198.51.100.1', dev, weight: 1 }));
+    const several = { dst: 'default', flags: [], nexthops: hops };
+    expect(parseDefaultRoutes(JSON.stringify([single, { ...single, metric: 100 }]))).toEqual([
+      'eth0',
+    ]);
+    expect(parseDefaultRoutes(JSON.stringify([several]))).toEqual(['eth0', 'eth1']);
+    for (const nothing of ['', '[]', '[{"type":"unreachable","dst":"default","flags":[]}]'])
+      expect(parseDefaultRoutes(nothing)).toEqual([]);
   });
 });
 

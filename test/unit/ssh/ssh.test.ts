@@ -138,7 +138,7 @@ describe('ssh', () => {
         '-f',
         join(folder, 'locked'),
       ]);
-      await rm(join(folder, 'locked.pub'));
+      // Its public half beside it does not open it.
       for (const name of ['absent', 'junk', 'locked']) {
         await expect(configuredKey(exec, join(folder, name))).rejects.toMatchObject({
           code: 'CONFIG_INVALID',
