@@ -167,9 +167,7 @@ describeUnless(
           .flatMap(({ fraction }) => (fraction === undefined ? [] : [fraction]));
         expect(fractions.length).toBeGreaterThan(100);
         expect(one.seen.map(({ text }) => text)).toContain(`image ${name}: writing the root disk`);
-        expect(await cached(world)).toEqual(
-          [image.id, expect.stringMatching(/^packages-\w+$/)].sort(),
-        );
+        expect(await cached(world)).toEqual([image.id, expect.stringMatching(/^packages-\w+$/)]);
       },
     );
 
