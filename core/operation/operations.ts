@@ -221,10 +221,6 @@ export class Operations {
       ?.controller.abort(new BangerError('OPERATION_CANCELLED', 'the operation was cancelled'));
   }
 
-  async settled(id: string): Promise<void> {
-    await this.#live.get(id)?.done;
-  }
-
   async allSettled(): Promise<void> {
     await Promise.all([...this.#live.values()].map(({ done }) => done));
   }
