@@ -24,8 +24,7 @@ describe('a daemon that ends while a VM runs', () => {
   });
 
   it('is followed by one that adopts the VM, when it was killed', async () => {
-    const before = await world.status();
-    process.kill(before.pid, 'SIGKILL');
+    const before = await world.killDaemon();
     expect(await world.guest('stays', 'cat /root/note')).toBe('before');
     expect(await world.show('stays')).toMatchObject({ state: 'running', pid, conditions: [] });
     const after = await world.status();
@@ -67,8 +66,7 @@ describe('a daemon that ends while a VM runs', () => {
   });
 
   it('is followed by one that can still stop the VM in order', async () => {
-    const { pid: daemon } = await world.status();
-    process.kill(daemon, 'SIGKILL');
+    await world.killDaemon();
     await world.ok(['vm', 'stop', 'stays']);
     expect(await world.show('stays')).toMatchObject({ state: 'stopped', lastError: null });
     await world.ok(['vm', 'start', 'stays']);

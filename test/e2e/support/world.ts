@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { DaemonStatus, VmDetails, VmSummary } from '../../../core/api/contract/types.ts';
+import { isProcessAlive, processIdentity } from '../../../core/host/process-identity.ts';
 import { endProcesses, leftovers, type Traces } from './leftovers.ts';
 import { copyProduct } from './product.ts';
+import { pollUntil } from './poll.ts';
 import { runProgram, type Outcome, type RunOptions } from './run-program.ts';
 
 /**
@@ -34,6 +36,8 @@ export interface World extends AsyncDisposable {
   show(vm: string): Promise<VmDetails>;
   list(): Promise<VmSummary[]>;
   status(): Promise<DaemonStatus>;
+  /** SIGKILL, and returns when it is gone: until then its socket takes calls that nobody answers. */
+  killDaemon(): Promise<DaemonStatus>;
   /** One call on the daemon's socket; it starts none. */
   api(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
   /** Takes effect when the next daemon starts. */
@@ -88,6 +92,18 @@ export const createWorld = async (options: WorldOptions = {}): Promise<World> =>
     folders: [root],
   });
 
+  const status = async (): Promise<DaemonStatus> =>
+    JSON.parse(await ok(['daemon', 'status', '--json'])) as DaemonStatus;
+  const killDaemon = async (): Promise<DaemonStatus> => {
+    const killed = await status();
+    const identity = await processIdentity(killed.pid);
+    process.kill(killed.pid, 'SIGKILL');
+    await pollUntil('the end of the killed daemon', 10_000, async () =>
+      identity === undefined || !(await isProcessAlive(identity)) ? true : undefined,
+    );
+    return killed;
+  };
+
   const close = async (): Promise<void> => {
     const names = (await list()).map(({ name }) => name);
     if (names.length > 0) await ok(['vm', 'delete', '--force', ...names]);
@@ -124,7 +140,8 @@ export const createWorld = async (options: WorldOptions = {}): Promise<World> =>
     guest: (vm, script) => ok(['vm', 'exec', vm, '--', 'sh', '-c', script]),
     show: async (vm) => JSON.parse(await ok(['vm', 'show', vm, '--json'])) as VmDetails,
     list,
-    status: async () => JSON.parse(await ok(['daemon', 'status', '--json'])) as DaemonStatus,
+    status,
+    killDaemon,
     api: (method, path, body) => call(socketPath, method, path, body),
     writeConfig: (toml) => writeFile(configPath, toml),
     traces,
