@@ -124,8 +124,10 @@ export interface Teardown<I, O> {
   /** Idempotent; absent is done; proves ownership first; EPERM is a failure, never "absent". */
   cleanup(claim: Claim<I, O>, host: Host): Promise<void>;
   reconcile(claim: Claim<I, O>, host: Host): Promise<Reconciled>;
-  /** All that carries our instance's token on the host. */
+  /** All that carries our instance's token on the host; what stands on another thing comes before it. */
   scan(host: Host): Promise<readonly Found<I>[]>;
+  /** False for a claim that is nothing but its row, such as a lease; absent: each has an object. */
+  hasObject?(identity: I): boolean;
 }
 
 export interface CapabilityEnv<C, I, O, N extends Refs, W extends Refs> {

@@ -84,4 +84,6 @@ export interface Found<I = unknown> {
   readonly description: string;
   /** Where the object itself tells enough to remove it. */
   readonly identity?: I;
+  /** Of something alive, where it tells itself which VM it is of: such a VM is never killed as a leak. */
+  readonly vmId?: string;
 }

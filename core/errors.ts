@@ -10,6 +10,8 @@ export const catalogue = {
   CAPABILITY_UNKNOWN: 'Install the capability, or drop the reference to it.',
   CLAIM_CONFLICT: 'See `banger doctor`; another VM or operation holds it.',
   CLAIM_IN_USE: 'Release the users first; they are named above.',
+  CLAIM_TOO_NEW: 'Install the banger version that made it, or a newer one.',
+  CLAIM_UNREADABLE: 'See `banger doctor --leaks`.',
   CLAIMS_CLOSED: 'The operation is being undone; run the command again afterwards.',
   COMMAND_FAILED: 'See the daemon log with `banger daemon logs`.',
   COMMAND_TIMEOUT: 'See whether the host is overloaded, then run the command again.',

@@ -10,7 +10,7 @@ import { toBangerError } from './errors.ts';
 import { readBootId } from './host/boot-id.ts';
 import { createExecutor, executorPath } from './host/create-executor.ts';
 import type { Executor } from './host/executor.ts';
-import { openHelpersLock, type HelpersLock } from './host/helpers-lock.ts';
+import { helpersOf, openHelpersLock, type HelpersLock } from './host/helpers-lock.ts';
 import type { Instance } from './host/host.ts';
 import { loadInstance } from './host/instance.ts';
 import { Ledger } from './ledger/ledger.ts';
@@ -108,15 +108,19 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
   );
 
   const store = await openStore(join(paths.stateDirectory, 'banger.db'));
+  const lockPath = join(paths.stateDirectory, 'helpers.lock');
   let helpersLock: HelpersLock | undefined;
   try {
-    helpersLock = await openHelpersLock(
-      join(paths.stateDirectory, 'helpers.lock'),
-      (elapsedMs) => {
-        log.warn({ elapsedMs }, 'waiting for a helper of an earlier daemon to end');
-      },
-      new AbortController().signal,
-    );
+    helpersLock = await openHelpersLock(lockPath, (elapsedMs) => {
+      helpersOf(lockPath).then(
+        (helpers) => {
+          log.warn({ elapsedMs, helpers }, 'waiting for helpers of an earlier daemon to end');
+        },
+        (error: unknown) => {
+          log.error({ err: error }, 'helpers of an earlier daemon cannot be named');
+        },
+      );
+    });
     const lock = helpersLock;
     const container = createContainer<Cradle>({ injectionMode: InjectionMode.PROXY, strict: true });
     container.register({
@@ -128,7 +132,7 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
       exec: asFunction(({ log: logger }: Cradle) =>
         createExecutor({
           log: logger,
-          helpersLockFd: lock.fd,
+          helpersLock: lock,
           path: executorPath(process.env['PATH']),
           isRoot: process.getuid?.() === 0,
         }),
@@ -161,7 +165,13 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
           }),
       ).singleton(),
       lifecycle: asFunction((c: Cradle) => new Lifecycle(c)).singleton(),
-      recovery: asFunction((c: Cradle) => new Recovery(c, c.lifecycle)).singleton(),
+      recovery: asFunction(
+        (c: Cradle) =>
+          new Recovery(c, c.lifecycle, {
+            ready: lock.ready,
+            blocking: () => helpersOf(lockPath),
+          }),
+      ).singleton(),
     });
     const parts = container.cradle;
     await parts.registry.install(installed, chosen.isEnabled, ({ id }) => chosen.settings.get(id));

@@ -8,6 +8,7 @@ import { ConfigFile } from '../core/config/settings.ts';
 import { BangerError, toBangerError } from '../core/errors.ts';
 import { lockExclusively } from '../core/host/helpers-lock.ts';
 import { createKernel } from '../core/kernel.ts';
+import { watchHealth } from '../core/lifecycle/watch-health.ts';
 import { createLogger } from '../core/log/create-logger.ts';
 import { exposePluginApi } from '../core/plugins/load.ts';
 
@@ -44,12 +45,15 @@ const main = async (): Promise<void> => {
   exposePluginApi(new URL('./plugin-api.js', import.meta.url).href);
   const kernel = await createKernel({ paths, builtIn, config, log });
 
+  const ending = new AbortController();
   let stopping: Promise<void> | undefined;
   const stop = async (replace: boolean): Promise<void> => {
     log.info({ replace }, 'daemon stops');
+    ending.abort();
     await kernel.lifecycle.close(closeDeadlineMs);
     const isAnyUp = kernel.vms.list().some(({ run }) => run.state !== 'stopped');
-    if (!isAnyUp) await kernel.ledger.unwind({ scopes: ['host'] });
+    // What an earlier daemon left is not put in order yet: the next one goes on with it.
+    if (!isAnyUp && kernel.recovery.isDone) await kernel.ledger.unwind({ scopes: ['host'] });
     await api.close();
     await rm(paths.socketPath, { force: true });
     await kernel.close();
@@ -71,6 +75,7 @@ const main = async (): Promise<void> => {
     });
   }
   log.info({ ...build, socket: paths.socketPath }, 'daemon is up');
+  await watchHealth(kernel.lifecycle, kernel.recovery, ending.signal);
 };
 
 main().catch((thrown: unknown) => {

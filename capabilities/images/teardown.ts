@@ -13,5 +13,17 @@ export const imagesTeardown: Teardown<ImagesIdentity, PathObserved> = {
   },
   reconcile: ({ identity, observed }) =>
     identity.kind === 'image' ? reconcilePath(identity.path, observed) : Promise.resolve('healthy'),
-  scan: (host) => scanOwnedPaths<ImagesIdentity>(host, /^image-([a-z2-7]+)$/),
+  // What is in it does not matter any more: its removal needs no more than the path.
+  scan: (host) =>
+    scanOwnedPaths<ImagesIdentity>(host, /^image-([a-z2-7]+)$/, (path) => ({
+      kind: 'image',
+      path,
+      id: '',
+      name: '',
+      recipe: '',
+      init: 'lean',
+      kernelId: '',
+      createdAt: '',
+    })),
+  hasObject: ({ kind }) => kind === 'image',
 };

@@ -57,6 +57,7 @@ const nic = ({ id, tap, mac }: Nic): string[] => [
 /** QEMU's arguments for a microvm; socket and log paths are relative to the VM's folder, its cwd. */
 export const qemuArgs = (
   name: string,
+  vmId: string,
   machine: MachineSpec,
   kernelPath: string,
   acceleration: Acceleration,
@@ -64,6 +65,9 @@ export const qemuArgs = (
 ): string[] => [
   '-name',
   name,
+  // So that a process which no claim knows tells whose it is.
+  '-uuid',
+  vmId,
   '-M',
   'microvm,acpi=on',
   '-global',

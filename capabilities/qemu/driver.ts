@@ -124,7 +124,7 @@ export const createQemuDriver = (
       qmpSocket,
       ...Array.from({ length: agentPorts }, (_, port) => agentSocket(port)),
     ].map((socket) => join(folder, socket));
-    const args = qemuArgs(name, machine, machine.kernel.path, acceleration, tscKhz);
+    const args = qemuArgs(name, vm.id, machine, machine.kernel.path, acceleration, tscKhz);
     return claims.acquire(
       {
         key: `process:${vm.id}`,

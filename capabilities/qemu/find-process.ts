@@ -21,18 +21,26 @@ const isNamed = (argv: readonly string[], accept: (name: string) => boolean): bo
   return argv.includes('-name') && name !== undefined && accept(name);
 };
 
+export interface NamedProcess extends ProcessIdentity {
+  readonly name: string;
+  /** As its `-uuid` says. */
+  readonly vmId: string | undefined;
+}
+
 /** The live processes whose `-name` is accepted, by what the kernel says of them now. */
-export const findByName = async (
-  accept: (name: string) => boolean,
-): Promise<(ProcessIdentity & { readonly name: string })[]> => {
-  const found: (ProcessIdentity & { readonly name: string })[] = [];
+export const findByName = async (accept: (name: string) => boolean): Promise<NamedProcess[]> => {
+  const found: NamedProcess[] = [];
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
     const argv = await commandLine(pid);
     if (!isNamed(argv, accept)) continue;
     const identity = await processIdentity(Number(pid));
     if (identity !== undefined && (await isProcessAlive(identity)))
-      found.push({ ...identity, name: argv[argv.indexOf('-name') + 1] ?? '' });
+      found.push({
+        ...identity,
+        name: argv[argv.indexOf('-name') + 1] ?? '',
+        vmId: argv.includes('-uuid') ? argv[argv.indexOf('-uuid') + 1] : undefined,
+      });
   }
   return found;
 };

@@ -81,10 +81,11 @@ export const qemuTeardown: Teardown<QemuIdentity, QemuObserved> = {
     const prefix = processName(host.instance.token, '');
     const processes = await findByName((name) => name.startsWith(prefix));
     return [
-      ...processes.map(({ pid, name }) => ({
+      ...processes.map(({ pid, name, vmId }) => ({
         token: name.slice(prefix.length),
         description: `QEMU process ${String(pid)} (${name})`,
         identity: { kind: 'process' as const, name, sockets: [] },
+        ...(vmId === undefined ? {} : { vmId }),
       })),
       ...(await scanOwnedPaths(host, /^vm-([a-z2-7]+)$/, (path) => ({
         kind: 'folder' as const,

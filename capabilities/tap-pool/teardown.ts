@@ -102,4 +102,5 @@ export const tapPoolTeardown: Teardown<TapPoolIdentity, TapPoolObserved> = {
   cleanup,
   reconcile,
   scan,
+  hasObject: ({ kind }) => kind !== 'lease',
 };

@@ -91,7 +91,13 @@ export const defineDoctor = (program: Command, cli: Cli): void => {
     .description('see whether this host has what banger needs (exits 1 for an error)')
     .option(...json)
     .option('-q, --quiet', 'only what is not well')
-    .action(async () => (await import('./doctor.ts')).doctor(cli));
+    .option('--leaks', 'look for what banger left on the host instead (exits 1 for a leak)')
+    .option('--fix', 'remove what leaks (with --leaks)')
+    .action(async ({ leaks, fix }) => {
+      if (leaks === true || fix === true)
+        await (await import('./leaks.ts')).leaks(cli, { fix: fix === true });
+      else await (await import('./doctor.ts')).doctor(cli);
+    });
 };
 
 export const defineActions = (program: Command, cli: Cli): void => {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { tracingChannel } from 'node:diagnostics_channel';
 import { access, constants, open } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -13,8 +14,16 @@ import type {
   RunOptions,
   RunResult,
 } from './executor.ts';
+import type { HelpersLock } from './helpers-lock.ts';
 import { packageOf } from './packages.ts';
 import { processIdentity } from './process-identity.ts';
+
+/** What a subscriber of `banger:command` gets: `end` comes once the process is there, `asyncEnd` when it is through. */
+export interface CommandSpan {
+  readonly command: readonly string[];
+}
+
+const commands = tracingChannel<string, CommandSpan>('banger:command');
 
 /** Administrators' tools are outside of an ordinary user's PATH on Debian. */
 const adminPath = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -24,8 +33,8 @@ const stderrTailLines = 3;
 
 interface ExecutorOptions {
   readonly log: Logger;
-  /** Standard input of each helper: the helpers lock. */
-  readonly helpersLockFd: number;
+  /** Standard input of each helper. */
+  readonly helpersLock: Pick<HelpersLock, 'fd' | 'ready'>;
   readonly path: string;
   readonly isRoot: boolean;
 }
@@ -43,7 +52,7 @@ const tail = (text: string): string =>
 
 export const createExecutor = (options: ExecutorOptions): Executor => {
   // execa takes any descriptor and passes it on as it is; its types name 3 … 9 only.
-  const stdin = options.helpersLockFd as 3;
+  const stdin = options.helpersLock.fd as 3;
   const environment = { PATH: options.path, LC_ALL: 'C', HOME: homedir() };
   /** sudo -n is tried once; a password prompt would never be answered by a daemon. */
   let privilege: Promise<void> | undefined;
@@ -108,11 +117,24 @@ export const createExecutor = (options: ExecutorOptions): Executor => {
     args: readonly string[],
     runOptions: RunOptions = {},
   ): Promise<RunResult> => {
-    const { signal, timeoutMs = defaultTimeoutMs, okCodes = [0] } = runOptions;
     const path = await locate(file);
     const viaSudo = runOptions.privileged === true && !options.isRoot;
     if (viaSudo) await requirePrivilege();
-    if (signal?.aborted === true) throw cancelled(file);
+    await options.helpersLock.ready;
+    if (runOptions.signal?.aborted === true) throw cancelled(file);
+    return commands.tracePromise(() => runToEnd(file, path, args, viaSudo, runOptions), {
+      command: [file, ...args],
+    });
+  };
+
+  const runToEnd = async (
+    file: string,
+    path: string,
+    args: readonly string[],
+    viaSudo: boolean,
+    runOptions: RunOptions,
+  ): Promise<RunResult> => {
+    const { signal, timeoutMs = defaultTimeoutMs, okCodes = [0] } = runOptions;
     const env = { ...environment, ...runOptions.env };
     // sudo resets the environment, so what the caller asked for goes through env(1).
     const [command, argv] = viaSudo
@@ -185,6 +207,17 @@ export const createExecutor = (options: ExecutorOptions): Executor => {
     detachOptions: DetachOptions,
   ): Promise<DetachedProcess> => {
     const path = await locate(file);
+    return commands.tracePromise(() => launch(file, path, args, detachOptions), {
+      command: [file, ...args],
+    });
+  };
+
+  const launch = async (
+    file: string,
+    path: string,
+    args: readonly string[],
+    detachOptions: DetachOptions,
+  ): Promise<DetachedProcess> => {
     const log = await open(detachOptions.logPath, 'a', 0o600);
     try {
       // A real file as stdout and stderr, and no helpers lock: this one is meant to outlive us.

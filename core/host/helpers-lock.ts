@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { open, readdir, readFile, readlink } from 'node:fs/promises';
 import { flock } from 'fs-ext';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BangerError } from '../errors.ts';
@@ -26,36 +26,88 @@ const isHeldElsewhere = (error: unknown): boolean => {
 export interface HelpersLock {
   /** Standard input for helpers. */
   readonly fd: number;
+  /**
+   * When no helper of an earlier daemon lives. Before that nothing may be undone, and no helper of ours started.
+   * @throws Error where the file cannot be locked at all
+   */
+  readonly ready: Promise<void>;
   close(): Promise<void>;
 }
 
-/**
- * @param deadlineMs how long to wait for helpers of an earlier daemon before `onWait` is told again
- */
+const pollMs = 20;
+
+/** @param onWait told each second while helpers of an earlier daemon are still there */
 export const openHelpersLock = async (
   path: string,
   onWait: (elapsedMs: number) => void,
-  signal: AbortSignal,
 ): Promise<HelpersLock> => {
   const exclusive = await open(path, 'a+', 0o600);
+  const shared = await open(path, 'r', 0o600);
+  const closed = new AbortController();
+  const settle = async (): Promise<void> => {
+    try {
+      await waitForHelpers(exclusive.fd, onWait, closed.signal);
+    } finally {
+      await exclusive.close();
+    }
+    // Ours share a description of their own.
+    await lock(shared.fd, 'sh');
+  };
+  const ready = settle();
+  // Whoever needs it awaits it; until then a failure is nobody's.
+  ready.catch(() => undefined);
+  return {
+    fd: shared.fd,
+    ready,
+    close: async () => {
+      closed.abort();
+      await ready.catch(() => undefined);
+      await shared.close();
+    },
+  };
+};
+
+/** flock has no wait with a deadline, hence a poll. */
+const waitForHelpers = async (
+  fd: number,
+  onWait: (elapsedMs: number) => void,
+  signal: AbortSignal,
+): Promise<void> => {
   const started = performance.now();
+  let told = 0;
   for (;;) {
     try {
-      await lock(exclusive.fd, 'exnb');
-      break;
+      await lock(fd, 'exnb');
+      return;
     } catch (error) {
       if (!isHeldElsewhere(error)) throw error;
       if (signal.aborted) throw new BangerError('OPERATION_CANCELLED', 'the daemon is stopping');
-      onWait(performance.now() - started);
-      // flock has no wait with a deadline, hence a poll.
-      await delay(20, undefined, { signal }).catch(() => undefined);
+      const elapsed = performance.now() - started;
+      if (elapsed >= told) {
+        onWait(elapsed);
+        told += 1000;
+      }
+      await delay(pollMs, undefined, { signal }).catch(() => undefined);
     }
   }
-  // From here on no helper of an earlier daemon lives. Ours share a description of their own.
-  await exclusive.close();
-  const shared = await open(path, 'r', 0o600);
-  await lock(shared.fd, 'sh');
-  return { fd: shared.fd, close: () => shared.close() };
+};
+
+/** Processes that have the file as their standard input, for messages; `pid (arguments)`. */
+export const helpersOf = async (path: string): Promise<string[]> => {
+  const found: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    try {
+      if ((await readlink(`/proc/${pid}/fd/0`)) !== path) continue;
+      const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').join(' ');
+      found.push(`${pid} (${command.trim().slice(0, 80)})`);
+    } catch (error) {
+      // Ended meanwhile, or another user's: a root's helper of an ordinary user's daemon shows as its sudo.
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      if (!['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(code)) throw error;
+    }
+  }
+  return found;
 };
 
 /** Takes `path` for this process alone, for as long as the returned handle is open. */

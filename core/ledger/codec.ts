@@ -1,6 +1,7 @@
+import { z } from 'zod';
 import { BangerError } from '../errors.ts';
 import type { Capability } from '../capability.ts';
-import type { Claim } from '../claim.ts';
+import type { Claim, IdentityCodec } from '../claim.ts';
 import type { ClaimRow } from './rows.ts';
 
 /** @throws Error on what the capability's own schema refuses: a bug in the capability */
@@ -19,31 +20,55 @@ export const encodeIdentity = (
 export const encodeObserved = (capability: Capability, observed: unknown): string | null =>
   observed === undefined ? null : JSON.stringify(capability.identity?.observed?.parse(observed));
 
-/** @throws BangerError INTERNAL for a row that this program cannot read */
+const readObserved = (
+  text: string | null,
+  codec: IdentityCodec<unknown, unknown>,
+): Claim['observed'] => {
+  if (text === null) return undefined;
+  try {
+    return codec.observed?.parse(JSON.parse(text));
+  } catch (error) {
+    // What was chosen before the allocation is enough to find the object and to prove that it is ours.
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
+    throw error;
+  }
+};
+
+/** All of a claim but what it is of: a damaged row tells this much. */
+export const outlineOf = (row: ClaimRow): Omit<Claim, 'identity' | 'observed' | 'uses'> => ({
+  id: row.id,
+  seq: row.seq,
+  capability: row.capability,
+  key: row.key,
+  scope: row.scope,
+  token: row.token,
+  ownerId: row.owner_id,
+  runId: row.run_id,
+  state: row.state,
+  bootId: row.boot_id,
+});
+
+/** @throws BangerError CLAIM_UNREADABLE; CLAIM_TOO_NEW for a version that this program does not know */
 export const decodeClaim = (row: ClaimRow, capability: Capability): Claim => {
   const codec = capability.identity;
   try {
     if (codec === undefined) throw new Error(`capability '${capability.id}' has no identity`);
-    if (row.version > codec.version)
-      throw new Error(`identity version ${String(row.version)} is newer than this program's`);
+    if (row.version > codec.version) {
+      throw new BangerError(
+        'CLAIM_TOO_NEW',
+        `claim ${row.id} has identity version ${String(row.version)}; this banger knows up to ${String(codec.version)}`,
+      );
+    }
     const raw: unknown = JSON.parse(row.identity);
     const current = row.version === codec.version ? raw : codec.upgrade?.(raw, row.version);
     return {
-      id: row.id,
-      seq: row.seq,
-      capability: row.capability,
-      key: row.key,
-      scope: row.scope,
-      token: row.token,
-      ownerId: row.owner_id,
-      runId: row.run_id,
+      ...outlineOf(row),
       identity: codec.schema.parse(current),
-      observed: row.observed === null ? undefined : codec.observed?.parse(JSON.parse(row.observed)),
-      uses: JSON.parse(row.uses) as string[],
-      state: row.state,
-      bootId: row.boot_id,
+      observed: readObserved(row.observed, codec),
+      uses: z.array(z.string()).parse(JSON.parse(row.uses)),
     };
   } catch (error) {
-    throw new BangerError('INTERNAL', `claim ${row.id} cannot be read`, { cause: error });
+    if (error instanceof BangerError) throw error;
+    throw new BangerError('CLAIM_UNREADABLE', `claim ${row.id} cannot be read`, { cause: error });
   }
 };

@@ -1,10 +1,10 @@
 import { BangerError, messageOf } from '../errors.ts';
-import type { Capability } from '../capability.ts';
-import type { Allocate, Claim, Claims, NewClaim, Reconciled, Scope } from '../claim.ts';
+import type { Capability, Teardown } from '../capability.ts';
+import type { Allocate, Claim, Claims, Found, NewClaim, Reconciled, Scope } from '../claim.ts';
 import type { Host } from '../host/host.ts';
 import type { Logger } from '../log/logger.ts';
 import { newToken } from '../token.ts';
-import { decodeClaim, encodeIdentity, encodeObserved } from './codec.ts';
+import { decodeClaim, encodeIdentity, encodeObserved, outlineOf } from './codec.ts';
 import type { ClaimRow, ClaimRows, RowFilter } from './rows.ts';
 
 /** What the ledger knows of a capability: how to read its claims and how to undo them. */
@@ -12,6 +12,8 @@ export interface LedgerMember {
   readonly capability: Capability;
   readonly host: Host;
 }
+
+type AnyTeardown = Teardown<unknown, unknown>;
 
 /** Whose claims these are: a VM's run, or the daemon itself. */
 export interface Owner {
@@ -22,6 +24,14 @@ export interface Owner {
 export interface UnwindFailure {
   readonly claimId: string;
   readonly error: unknown;
+}
+
+export interface ReconciledClaim {
+  readonly claimId: string;
+  readonly scope: Scope;
+  readonly found: Reconciled;
+  /** Why it is not known. */
+  readonly error?: string;
 }
 
 /**
@@ -198,12 +208,69 @@ export class Ledger {
         `claim ${row.id} belongs to capability '${row.capability}', which is not installed`,
       );
     }
-    const claim = decodeClaim(row, member.capability);
+    const claims = await this.#recall(row, member, teardown);
     const users = this.#rows.releasing(row);
     if (users.length > 0)
       throw new BangerError('CLAIM_IN_USE', `${row.id} is used by ${users.join(', ')}`);
-    await teardown.cleanup(claim, member.host);
+    for (const claim of claims) await teardown.cleanup(claim, member.host);
     this.#rows.remove(row);
+  }
+
+  /**
+   * What a row is of. One that is damaged names its object still, by the token; none: the object is not there.
+   * @throws BangerError CLAIM_TOO_NEW; CLAIM_UNREADABLE where the object does not tell enough to be removed
+   */
+  async #recall(row: ClaimRow, member: LedgerMember, teardown: AnyTeardown): Promise<Claim[]> {
+    try {
+      return [decodeClaim(row, member.capability)];
+    } catch (error) {
+      if (!(error instanceof BangerError) || error.code !== 'CLAIM_UNREADABLE') throw error;
+      this.#log.error({ claim: row.id, err: error }, 'unreadable claim: looking for its object');
+      const found = await teardown.scan(member.host);
+      return found
+        .filter(({ token }) => token === row.token)
+        .map(({ identity }) => {
+          if (identity === undefined) throw error;
+          return { ...outlineOf(row), identity, observed: undefined, uses: [] };
+        });
+    }
+  }
+
+  /** Removes an object that no claim knows: it is claimed first, so that a crash in between leaves it known. */
+  async releaseOrphan(capability: Capability, found: Found): Promise<void> {
+    if (found.identity === undefined) {
+      throw new BangerError(
+        'CLAIM_UNREADABLE',
+        `${found.description} does not tell enough of itself to be removed`,
+        { remedy: 'Remove it by hand.' },
+      );
+    }
+    const inserted = this.#rows.insert({
+      capability: capability.id,
+      key: `leak:${found.token}`,
+      token: found.token,
+      scope: 'host',
+      owner_id: null,
+      run_id: null,
+      ...encodeIdentity(capability, found.identity),
+      uses: '[]',
+      boot_id: this.#bootId,
+    });
+    if (!('row' in inserted))
+      throw new BangerError('CLAIM_CONFLICT', `${found.description} is being removed already`);
+    try {
+      await this.#release(inserted.row);
+    } catch (error) {
+      // It is there as before, and is to be found as what it is.
+      this.#rows.remove(inserted.row);
+      throw error;
+    }
+  }
+
+  /** One claim by its id. @throws BangerError what keeps it from being released */
+  async release(claimId: string): Promise<void> {
+    const row = this.#rows.byId(claimId);
+    if (row !== undefined) await this.#release(row);
   }
 
   /** From now on an acquire of that run throws; returns when what was in flight has settled. */
@@ -244,32 +311,31 @@ export class Ledger {
   }
 
   /** Compares claims with the host, oldest first. Intents are not looked at: they are unwound. */
-  async reconcile(
-    filter: RowFilter,
-  ): Promise<{ claimId: string; scope: Scope; found: Reconciled }[]> {
-    const answers: { claimId: string; scope: Scope; found: Reconciled }[] = [];
+  async reconcile(filter: RowFilter): Promise<ReconciledClaim[]> {
+    const answers: ReconciledClaim[] = [];
     for (const row of this.#rows.select({ ...filter, states: ['held'] })) {
       const member = this.#members.get(row.capability);
-      let found: Reconciled = 'unknown';
+      const common = { claimId: row.id, scope: row.scope };
       try {
-        if (member?.capability.teardown !== undefined) {
-          found = await member.capability.teardown.reconcile(
-            decodeClaim(row, member.capability),
-            member.host,
-          );
-        }
-      } catch (error) {
-        this.#log.error(
-          { claim: row.id, error: messageOf(error) },
-          'claim could not be reconciled',
+        const found = await member?.capability.teardown?.reconcile(
+          decodeClaim(row, member.capability),
+          member.host,
         );
+        answers.push({ ...common, found: found ?? 'unknown' });
+      } catch (error) {
+        this.#log.error({ claim: row.id, err: error }, 'claim could not be reconciled');
+        answers.push({ ...common, found: 'unknown', error: messageOf(error) });
       }
-      answers.push({ claimId: row.id, scope: row.scope, found });
     }
     return answers;
   }
 
   count(filter: RowFilter): number {
     return this.#rows.select(filter).length;
+  }
+
+  /** What this daemon knows of: rows as they are, and who undoes them, in the order of installation. */
+  survey(): { readonly rows: readonly ClaimRow[]; readonly members: readonly LedgerMember[] } {
+    return { rows: this.#rows.select({}), members: [...this.#members.values()] };
   }
 }

@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import type { ClaimState, Scope } from '../claim.ts';
 import type { Store } from '../store/store.ts';
+import { changing, type ClaimEdge } from './changes.ts';
 
 /** A claim as it is stored: readable even where its identity is not. */
 export interface ClaimRow {
@@ -46,7 +47,7 @@ export class ClaimRows {
   /** Ids out of `uses` that are not held; the row is inserted only when there are none. */
   insert(row: NewRow): { row: ClaimRow } | { unheld: string[] } | { taken: ClaimRow } {
     const database = this.#for(row.scope);
-    return database.transaction(() => {
+    return this.#change(row, 'intent', () => {
       const uses = JSON.parse(row.uses) as string[];
       const isHeld = database.prepare(`SELECT 1 FROM claim WHERE id = ? AND state = 'held'`);
       const unheld = uses.filter((id) => isHeld.get(id) === undefined);
@@ -60,7 +61,15 @@ export class ClaimRows {
         )
         .run(row);
       return { row: this.#bySeq(database, Number(lastInsertRowid)) };
-    })();
+    });
+  }
+
+  #change<R>(
+    { capability, key, scope }: Pick<ClaimRow, 'capability' | 'key' | 'scope'>,
+    edge: ClaimEdge,
+    write: () => R,
+  ): R {
+    return changing(this.#for(scope), { capability, key, scope, edge }, write);
   }
 
   #bySeq(database: Database.Database, seq: number): ClaimRow {
@@ -73,6 +82,12 @@ export class ClaimRows {
     return this.#store.volatile
       .prepare<[string, string], ClaimRow>('SELECT * FROM claim WHERE capability = ? AND key = ?')
       .get(capability, key);
+  }
+
+  byId(id: string): ClaimRow | undefined {
+    return this.#store.volatile
+      .prepare<[string], ClaimRow>('SELECT * FROM claim WHERE id = ?')
+      .get(id);
   }
 
   /** Oldest first. */
@@ -102,40 +117,49 @@ export class ClaimRows {
   }
 
   held(row: ClaimRow, observed: string | null): void {
-    this.#for(row.scope)
-      .prepare(`UPDATE claim SET state = 'held', observed = ? WHERE seq = ?`)
-      .run(observed, row.seq);
+    this.#change(row, 'held', () => {
+      this.#for(row.scope)
+        .prepare(`UPDATE claim SET state = 'held', observed = ? WHERE seq = ?`)
+        .run(observed, row.seq);
+    });
   }
 
   /** The claims that use this one; it becomes `releasing` only when there are none. */
   releasing(row: ClaimRow): string[] {
     const database = this.#for(row.scope);
-    return database.transaction(() => {
+    return this.#change(row, 'releasing', () => {
       const users = database
         .prepare<[string], { id: string }>(
-          `SELECT claim.id FROM claim, json_each(claim.uses) AS used WHERE used.value = ?`,
+          // A row that is damaged must not keep all others from being released.
+          `SELECT claim.id FROM claim, json_each(iif(json_valid(claim.uses), claim.uses, '[]')) AS used
+           WHERE used.value = ?`,
         )
         .all(row.id)
         .map((user) => user.id);
       if (users.length === 0)
         database.prepare(`UPDATE claim SET state = 'releasing' WHERE seq = ?`).run(row.seq);
       return users;
-    })();
+    });
   }
 
   remove(row: ClaimRow): void {
-    this.#for(row.scope).prepare('DELETE FROM claim WHERE seq = ?').run(row.seq);
+    this.#change(row, 'removed', () => {
+      this.#for(row.scope).prepare('DELETE FROM claim WHERE seq = ?').run(row.seq);
+    });
   }
 
   /** host → run, in one statement: of two that want the same claim, one gets it. */
   take(row: ClaimRow, ownerId: string, runId: string): boolean {
-    return (
-      this.#store.volatile
-        .prepare(
-          `UPDATE claim SET scope = 'run', owner_id = ?, run_id = ?
-           WHERE seq = ? AND scope = 'host' AND state = 'held'`,
-        )
-        .run(ownerId, runId, row.seq).changes === 1
+    return this.#change(
+      row,
+      'take',
+      () =>
+        this.#store.volatile
+          .prepare(
+            `UPDATE claim SET scope = 'run', owner_id = ?, run_id = ?
+             WHERE seq = ? AND scope = 'host' AND state = 'held'`,
+          )
+          .run(ownerId, runId, row.seq).changes === 1,
     );
   }
 }

@@ -10,6 +10,7 @@ import { generateName } from '../vm/names.ts';
 import type { Vm } from '../vm/repository.ts';
 import type { VmmExit, VmmHandle } from '../vmm/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
+import { checkHealth } from './health.ts';
 import { Leases } from './leases.ts';
 import { startVm, type StartOutcome } from './start.ts';
 import { stopVm, tellExited } from './stop.ts';
@@ -29,6 +30,8 @@ const cancellable: ReadonlySet<string> = new Set(['create', 'start', 'restart'])
 export class Lifecycle {
   readonly #deps: LifecycleDeps;
   readonly #active = new Map<string, Active>();
+  /** Health checks under way, by VM: an operation waits for its VM's. */
+  readonly #checks = new Map<string, Promise<void>>();
   readonly leases: Leases;
   #closing = false;
 
@@ -58,6 +61,8 @@ export class Lifecycle {
     const hurry = new AbortController();
     const { operation, settled } = this.#deps.operations.begin({ kind, vm }, async (running) => {
       try {
+        // What a check puts back must not come after an unwind has taken it away.
+        await this.#checks.get(vm.id);
         await work(running, hurry.signal);
       } finally {
         // Before the operation's end is told: whoever hears of it may go on with this VM at once.
@@ -260,6 +265,20 @@ export class Lifecycle {
     });
   }
 
+  /** Looks after VMs that run and that nobody works on; each check is short. */
+  async checkHealth(): Promise<void> {
+    for (const { id, name, run } of this.#deps.vms.list()) {
+      if (run.state !== 'running' || this.#active.has(id) || this.#closing) continue;
+      const check = checkHealth(this.#deps, id)
+        .catch((error: unknown) => {
+          this.#deps.log.error({ vm: name, err: error }, 'health check failed');
+        })
+        .finally(() => this.#checks.delete(id));
+      this.#checks.set(id, check);
+      await check;
+    }
+  }
+
   /** An ephemeral VM's client is gone. */
   #leaseLost(vmId: string): void {
     const vm = this.#deps.vms.find(vmId);
@@ -280,7 +299,8 @@ export class Lifecycle {
     this.#closing = true;
     this.leases.close();
     const deadline = AbortSignal.timeout(deadlineMs);
-    await within(deadline, this.#deps.operations.allSettled()).catch((error: unknown) => {
+    const all = Promise.all([this.#deps.operations.allSettled(), ...this.#checks.values()]);
+    await within(deadline, all).catch((error: unknown) => {
       this.#deps.log.warn({ error }, 'operations are still under way; they will be recovered');
     });
   }

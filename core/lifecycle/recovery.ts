@@ -4,23 +4,56 @@ import type { Vm } from '../vm/repository.ts';
 import type { VmmHandle } from '../vmm/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
+import { within } from '../registry.ts';
+import { checkHealth } from './health.ts';
 import { describeFailures, unwindRun } from './unwind.ts';
+
+/** Helpers of an earlier daemon, as far as recovery is concerned. */
+export interface HelperGate {
+  /** When none of them lives: nothing is undone before. */
+  readonly ready: Promise<void>;
+  /** Those that are still there, for messages. */
+  blocking(): Promise<string[]>;
+}
+
+export interface RecoveryStatus {
+  readonly state: 'waiting' | 'running' | 'done';
+  /** Names of the VMs that are still being looked at. */
+  readonly pending: string[];
+  /** `pid (arguments)` of helpers that an earlier daemon left and that have to end first. */
+  readonly waitingFor: string[];
+}
+
+/** How long a capability may take to resume its work for an adopted VM, milliseconds. */
+const resumeDeadlineMs = 30_000;
 
 /** What a daemon finds when it starts, put in order; see the table in ARCHITECTURE.md. */
 export class Recovery {
   readonly #deps: LifecycleDeps;
   readonly #lifecycle: Lifecycle;
+  readonly #gate: HelperGate;
   readonly #pending = new Map<string, Promise<void>>();
   #host: Promise<void> = Promise.resolve();
+  #phase: 'waiting' | 'host' | 'vms' = 'waiting';
 
-  constructor(deps: LifecycleDeps, lifecycle: Lifecycle) {
+  constructor(deps: LifecycleDeps, lifecycle: Lifecycle, gate: HelperGate) {
     this.#deps = deps;
     this.#lifecycle = lifecycle;
+    this.#gate = gate;
   }
 
-  /** Names of the VMs that are still being looked at. */
-  pending(): string[] {
-    return [...this.#pending.keys()].map((id) => this.#deps.vms.find(id)?.name ?? id);
+  get isDone(): boolean {
+    return this.#phase === 'vms' && this.#pending.size === 0;
+  }
+
+  async status(): Promise<RecoveryStatus> {
+    const pending = [...this.#pending.keys()].map((id) => this.#deps.vms.find(id)?.name ?? id);
+    const isWaiting = this.#phase === 'waiting';
+    return {
+      state: this.isDone ? 'done' : isWaiting ? 'waiting' : 'running',
+      pending,
+      waitingFor: isWaiting ? await this.#gate.blocking() : [],
+    };
   }
 
   /** A request for a VM waits for its recovery. */
@@ -36,16 +69,24 @@ export class Recovery {
   /** Starts recovery: the host's own claims first, then VMs in parallel. */
   begin(): void {
     this.#deps.operations.interruptLeftovers();
-    this.#host = this.#recoverHost();
+    this.#host = this.#gate.ready.then(async () => {
+      this.#phase = 'host';
+      await this.#recoverHost();
+      this.#phase = 'vms';
+    });
     for (const vm of this.#deps.vms.list()) {
       const recovering = this.#host
         .then(() => this.#recoverVm(vm))
         .catch((error: unknown) => {
-          this.#deps.log.error({ vm: vm.name, error: messageOf(error) }, 'recovery failed');
+          this.#deps.log.error({ vm: vm.name, err: error }, 'recovery failed');
         })
         .finally(() => this.#pending.delete(vm.id));
       this.#pending.set(vm.id, recovering);
     }
+    // Each VM's recovery has it as well; where there is none, the first request is told.
+    this.#host.catch((error: unknown) => {
+      this.#deps.log.error({ err: error }, 'the host could not be recovered');
+    });
   }
 
   async #recoverHost(): Promise<void> {
@@ -67,15 +108,9 @@ export class Recovery {
   async #recoverVm(vm: Vm): Promise<void> {
     const { vms, ledger, log } = this.#deps;
     switch (vm.run.state) {
-      case 'running': {
-        const handle = await this.#attach(vm);
-        if (handle === undefined) {
-          await this.#unwind(vm, null);
-          return;
-        }
-        await this.#adopt(vm, handle);
+      case 'running':
+        await this.#recoverRunning(vm);
         return;
-      }
       case 'stopping':
       case 'deleting':
         this.#lifecycle.finish(vm);
@@ -104,16 +139,27 @@ export class Recovery {
     if (vm.ephemeral) this.#lifecycle.leases.expect(vm.id);
   }
 
-  async #attach(vm: Vm): Promise<VmmHandle | undefined> {
-    const { registry, ledger } = this.#deps;
+  async #recoverRunning(vm: Vm): Promise<void> {
+    const { registry, ledger, vms, log } = this.#deps;
     const found = registry.drivers().find(({ driver }) => driver.id === vm.run.driver);
-    if (found === undefined) return undefined;
+    if (found === undefined) {
+      // It may well run: that is for the one who switched its VMM off to mend, not for us to end.
+      vms.setCondition(vm.id, 'unattended', `its VMM '${vm.run.driver ?? ''}' is not at work`);
+      return;
+    }
     const operation = this.#operation(vm);
     const owner = { vmId: vm.id, runId: operation.runId };
-    return found.driver.attach(
-      operation,
-      ledger.bind(found.each.capability, owner, operation.signal),
-    );
+    const claims = ledger.bind(found.each.capability, owner, operation.signal);
+    let handle: VmmHandle | undefined;
+    try {
+      handle = await found.driver.attach(operation, claims);
+    } catch (error) {
+      log.error({ vm: vm.name, err: error }, 'the VMM does not answer');
+      vms.setCondition(vm.id, 'unattended', `its VMM does not answer: ${messageOf(error)}`);
+      return;
+    }
+    if (handle === undefined) await this.#unwind(vm, null);
+    else await this.#adopt(vm, handle);
   }
 
   #operation(vm: Vm): RunningOperation & { vm: Vm; runId: string } {
@@ -133,19 +179,19 @@ export class Recovery {
     };
   }
 
-  /** What is lost and cannot be repaired marks the VM degraded; it is not killed. */
   async #adopt(vm: Vm, handle: VmmHandle): Promise<void> {
     const { ledger, vms, registry, log } = this.#deps;
     await ledger.unwind({ ownerId: vm.id, states: ['intent'] });
-    const answers = await ledger.reconcile({ ownerId: vm.id });
-    const lost = answers.filter(({ found }) => found === 'lost').map(({ claimId }) => claimId);
-    vms.setCondition(vm.id, 'degraded', lost.length === 0 ? undefined : `lost: ${lost.join(', ')}`);
+    await checkHealth(this.#deps, vm.id);
+    vms.setCondition(vm.id, 'unattended');
     this.#lifecycle.adopt(vm, handle);
     try {
-      await registry.hooks.resume.promise(this.#operation(vm));
+      const deadline = AbortSignal.timeout(resumeDeadlineMs);
+      const operation = { ...this.#operation(vm), signal: deadline };
+      await within(deadline, registry.hooks.resume.promise(operation));
     } catch (error) {
-      log.error({ vm: vm.name, error: messageOf(error) }, 'resume failed');
-      vms.setCondition(vm.id, 'degraded', toBangerError(error).message);
+      log.error({ vm: vm.name, err: error }, 'resume failed');
+      vms.setCondition(vm.id, 'unattended', toBangerError(error).message);
     }
   }
 }

@@ -1,12 +1,18 @@
-/** Core's tables. One entry a schema version, never changed once released. */
+/**
+ * Core's tables. One entry a schema version, in order, never changed once released. All that are pending run in
+ * one transaction, with foreign keys off, so a table may be made anew; what then refers to nothing is refused.
+ */
 export interface Migration {
   readonly name: string;
+  /** The first version of banger that knows it: an older one names it when it refuses the database. */
+  readonly since: string;
   readonly sql: string;
 }
 
 export const coreMigrations: readonly Migration[] = [
   {
     name: 'core-0001-initial',
+    since: '0.1.0',
     sql: `
       CREATE TABLE vm (
         id TEXT PRIMARY KEY,
@@ -79,5 +85,11 @@ export const coreMigrations: readonly Migration[] = [
         PRIMARY KEY (vm_id, capability, step)
       ) STRICT, WITHOUT ROWID;
     `,
+  },
+  {
+    // Until here the log of migrations did not say whose they were.
+    name: 'core-0002-migration-versions',
+    since: '0.2.0',
+    sql: `ALTER TABLE migration ADD COLUMN since TEXT NOT NULL DEFAULT '0.1.0';`,
   },
 ];

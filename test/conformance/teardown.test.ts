@@ -31,7 +31,7 @@ class TestHost {
     this.#lock = lock;
     this.#exec = createExecutor({
       log: silentLog,
-      helpersLockFd: lock.fd,
+      helpersLock: lock,
       path: executorPath(process.env['PATH']),
       isRoot: process.getuid?.() === 0,
     });
@@ -39,7 +39,7 @@ class TestHost {
 
   static async create(): Promise<TestHost> {
     const folder = await mkdtemp(join(tmpdir(), 'bgr-c-'));
-    const lock = await openHelpersLock(join(folder, 'lock'), () => undefined, never);
+    const lock = await openHelpersLock(join(folder, 'lock'), () => undefined);
     const host = new TestHost(folder, lock);
     if (withNetwork === undefined) await host.#exec.run('ip', ['netns', 'add', host.#namespace]);
     return host;

@@ -35,10 +35,7 @@ const describe = (daemon: DaemonStatus): string =>
     ['config', `${daemon.configPath}${daemon.configFound ? '' : ' (not there; defaults)'}`],
     ['state', daemon.stateDirectory],
     ['log', daemon.logPath],
-    [
-      'recovery',
-      daemon.recovery.state === 'done' ? '' : `under way for ${daemon.recovery.pending.join(', ')}`,
-    ],
+    ['recovery', describeRecovery(daemon.recovery)],
     ...daemon.operations.map(
       ({ kind, vmName, id }) => ['operation', [kind, vmName, `(${id})`].join(' ')] as const,
     ),
@@ -60,3 +57,10 @@ const describe = (daemon: DaemonStatus): string =>
       error === null ? [] : [['failed', `${id}: ${error}`] as const],
     ),
   ]);
+
+const describeRecovery = ({ state, pending, waitingFor }: DaemonStatus['recovery']): string => {
+  if (state === 'done') return '';
+  if (state === 'waiting')
+    return `waits for what an earlier daemon has started: ${waitingFor.join(', ')}`;
+  return pending.length === 0 ? 'under way' : `under way for ${pending.join(', ')}`;
+};

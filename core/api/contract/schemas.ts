@@ -129,7 +129,14 @@ export const daemonStatus = z.object({
   logPath: z.string(),
   /** Of the daemon, bytes. */
   rssBytes: z.number(),
-  recovery: z.object({ state: z.enum(['running', 'done']), pending: z.array(z.string()) }),
+  recovery: z.object({
+    /** `waiting`: for helpers that an earlier daemon left. */
+    state: z.enum(['waiting', 'running', 'done']),
+    /** Names of VMs. */
+    pending: z.array(z.string()),
+    /** `pid (arguments)` of those helpers. */
+    waitingFor: z.array(z.string()),
+  }),
   capabilities: z.array(
     z.object({
       id: z.string(),
@@ -158,6 +165,22 @@ export const doctorCheck = z.object({
 });
 
 export const doctorReport = z.object({ ok: z.boolean(), checks: z.array(doctorCheck) });
+
+/** What the ledger and the host disagree about; see core/lifecycle/fix-leaks.ts. */
+export const leak = z.object({
+  kind: z.enum(['orphan', 'gone', 'unreadable', 'unseen']),
+  capability: z.string(),
+  what: z.string(),
+  vm: z.string().nullable(),
+  fixed: z.boolean(),
+  detail: z.string(),
+});
+
+export const leakReport = z.object({
+  /** Whether nothing is left. */
+  ok: z.boolean(),
+  leaks: z.array(leak),
+});
 
 export const actionInfo = z.object({
   capability: z.string(),

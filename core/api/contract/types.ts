@@ -11,6 +11,7 @@ export type OperationEvent = z.output<typeof schemas.operationEvent>;
 export type Accepted = z.output<typeof schemas.accepted>;
 export type DaemonStatus = z.output<typeof schemas.daemonStatus>;
 export type DoctorReport = z.output<typeof schemas.doctorReport>;
+export type LeakReport = z.output<typeof schemas.leakReport>;
 export type ActionInfo = z.output<typeof schemas.actionInfo>;
 export type ExecRequest = z.input<typeof schemas.execRequest>;
 export type Condition = z.output<typeof schemas.condition>;

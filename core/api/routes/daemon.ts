@@ -2,8 +2,9 @@ import type { FastifyInstance } from 'fastify';
 import type { DoctorCheck } from '../../capability.ts';
 import { messageOf } from '../../errors.ts';
 import type { Kernel } from '../../kernel.ts';
+import { fixLeaks, reportLeaks } from '../../lifecycle/fix-leaks.ts';
 import { stopDaemon } from '../contract/schemas.ts';
-import type { DaemonStatus, DoctorReport } from '../contract/types.ts';
+import type { DaemonStatus, DoctorReport, LeakReport } from '../contract/types.ts';
 import { parseInput } from '../errors.ts';
 
 export interface DaemonFacts {
@@ -13,10 +14,9 @@ export interface DaemonFacts {
   shutdown(replace: boolean): Promise<void>;
 }
 
-const status = (kernel: Kernel, facts: DaemonFacts): DaemonStatus => {
+const status = async (kernel: Kernel, facts: DaemonFacts): Promise<DaemonStatus> => {
   const { paths, vms, registry, recovery, operations } = kernel;
   const all = vms.list();
-  const pending = recovery.pending();
   return {
     pid: process.pid,
     version: facts.version,
@@ -31,7 +31,7 @@ const status = (kernel: Kernel, facts: DaemonFacts): DaemonStatus => {
     stateDirectory: paths.stateDirectory,
     logPath: paths.daemonLogPath,
     rssBytes: process.memoryUsage.rss(),
-    recovery: { state: pending.length === 0 ? 'done' : 'running', pending },
+    recovery: await recovery.status(),
     capabilities: [
       ...registry.all.map(({ capability, origin }) => ({
         id: capability.id,
@@ -92,6 +92,20 @@ const doctor = async (kernel: Kernel): Promise<DoctorReport> => {
   return { ok: all.every((check) => check.status !== 'error'), checks: all };
 };
 
+const leaksOf = async (
+  { recovery, ledger, vms }: Kernel,
+  look: typeof reportLeaks,
+): Promise<LeakReport['leaks']> => {
+  await recovery.ofHost();
+  await Promise.all(vms.list().map(({ id }) => recovery.of(id)));
+  return look({ ledger, vms });
+};
+
+const leakReport = (leaks: LeakReport['leaks']): LeakReport => ({
+  ok: leaks.every(({ fixed }) => fixed),
+  leaks,
+});
+
 export const daemonRoutes = (server: FastifyInstance, kernel: Kernel, facts: DaemonFacts): void => {
   server.get('/v1/daemon', () => status(kernel, facts));
   server.post('/v1/daemon/stop', (request, reply) => {
@@ -105,4 +119,7 @@ export const daemonRoutes = (server: FastifyInstance, kernel: Kernel, facts: Dae
     return reply.send({});
   });
   server.get('/v1/doctor', () => doctor(kernel));
+  // Both wait for recovery: what it is about to undo is no leak.
+  server.get('/v1/leaks', async () => leakReport(await leaksOf(kernel, reportLeaks)));
+  server.post('/v1/leaks/fix', async () => leakReport(await leaksOf(kernel, fixLeaks)));
 };

@@ -64,10 +64,10 @@ describe('the QEMU driver', () => {
 
   beforeEach(async () => {
     const folder = await tempDir();
-    lock = await openHelpersLock(join(folder, 'lock'), () => undefined, never);
+    lock = await openHelpersLock(join(folder, 'lock'), () => undefined);
     exec = createExecutor({
       log: silentLog,
-      helpersLockFd: lock.fd,
+      helpersLock: lock,
       path: executorPath(process.env['PATH']),
       isRoot: process.getuid?.() === 0,
     });
@@ -276,7 +276,14 @@ describe('the QEMU driver', () => {
       );
       const identity = { kind: 'process', name, sockets: [join(folder, 'qmp.sock')] };
       await claims.acquire({ key: 'process:vm-1', scope: 'run', token, identity }, async () => {
-        const args = qemuArgs(name, start().machine, kernel, { kind: 'tcg', why: '' }, undefined);
+        const args = qemuArgs(
+          name,
+          start().vm.id,
+          start().machine,
+          kernel,
+          { kind: 'tcg', why: '' },
+          undefined,
+        );
         const logPath = join(folder, 'vmm.log');
         const { pid, startTicks } = await exec.detach('qemu-system-x86_64', args, {
           cwd: folder,

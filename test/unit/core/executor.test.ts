@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createExecutor, executorPath } from '../../../core/host/create-executor.ts';
 import type { Executor } from '../../../core/host/executor.ts';
-import { openHelpersLock, type HelpersLock } from '../../../core/host/helpers-lock.ts';
+import { helpersOf, openHelpersLock, type HelpersLock } from '../../../core/host/helpers-lock.ts';
 import { isProcessAlive } from '../../../core/host/process-identity.ts';
 import { silentLog } from '../../support/silent-log.ts';
 
@@ -12,14 +12,13 @@ describe('Executor', () => {
   let folder: string;
   let lock: HelpersLock;
   let exec: Executor;
-  const never = new AbortController().signal;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'banger-executor-'));
-    lock = await openHelpersLock(join(folder, 'lock'), () => undefined, never);
+    lock = await openHelpersLock(join(folder, 'lock'), () => undefined);
     exec = createExecutor({
       log: silentLog,
-      helpersLockFd: lock.fd,
+      helpersLock: lock,
       path: executorPath(process.env['PATH']),
       isRoot: true,
     });
@@ -38,7 +37,7 @@ describe('Executor', () => {
   it('tells which package brings a missing tool', async () => {
     const narrow = createExecutor({
       log: silentLog,
-      helpersLockFd: lock.fd,
+      helpersLock: lock,
       path: folder,
       isRoot: true,
     });
@@ -67,10 +66,10 @@ describe('Executor', () => {
   });
 
   it('hands each helper the lock: a successor waits for the last of them', async () => {
-    const own = await openHelpersLock(join(folder, 'handover'), () => undefined, never);
+    const own = await openHelpersLock(join(folder, 'handover'), () => undefined);
     const holder = createExecutor({
       log: silentLog,
-      helpersLockFd: own.fd,
+      helpersLock: own,
       path: executorPath(process.env['PATH']),
       isRoot: true,
     });
@@ -87,16 +86,17 @@ describe('Executor', () => {
     });
     await own.close(); // as if the daemon had been killed: only the helper has it now
     let waited = false;
-    const successor = openHelpersLock(
-      join(folder, 'handover'),
-      () => {
-        waited = true;
-        controller.abort();
-      },
-      never,
-    );
+    const successor = await openHelpersLock(join(folder, 'handover'), () => {
+      waited = true;
+    });
+    expect(await helpersOf(join(folder, 'handover'))).toEqual([
+      expect.stringContaining('sleep 60'),
+    ]);
+    controller.abort();
     await expect(helper).rejects.toMatchObject({ code: 'OPERATION_CANCELLED' });
-    await (await successor).close();
+    await successor.ready;
+    expect(await helpersOf(join(folder, 'handover'))).toEqual([]);
+    await successor.close();
     expect(waited).toBe(true);
   });
 

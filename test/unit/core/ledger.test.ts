@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { defineCapability, type Capability } from '../../../core/capability.ts';
+import { findLeaks } from '../../../core/ledger/leaks.ts';
 import type { Ledger } from '../../../core/ledger/ledger.ts';
 import type { ClaimRows } from '../../../core/ledger/rows.ts';
+import type { Store } from '../../../core/store/store.ts';
 import { unwindRun, unwindVm } from '../../../core/lifecycle/unwind.ts';
 import { createTestLedger, testHost } from '../../support/ledger.ts';
 
@@ -24,7 +26,15 @@ const fileCapability = (id: string, refuses: ReadonlySet<string> = new Set()): C
         await rm(identity.path, { force: true });
       },
       reconcile: ({ identity }) => Promise.resolve(existsSync(identity.path) ? 'healthy' : 'lost'),
-      scan: () => Promise.resolve([]),
+      // Files named `token-NAME` tell their claim's token; one named `mute` tells no more than that.
+      scan: async ({ directory }) =>
+        (await readdir(directory)).flatMap((name) => {
+          const token = /^(\w+)-/.exec(name)?.[1];
+          if (token === undefined) return [];
+          const path = join(directory, name);
+          const identity = name.endsWith('mute') ? {} : { identity: { path } };
+          return [{ token, description: path, ...identity }];
+        }),
     },
     setup: () => ({}),
   });
@@ -38,12 +48,13 @@ describe('Ledger', () => {
   let files: Capability;
   let ledger: Ledger;
   let rows: ClaimRows;
+  let store: Store;
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'banger-ledger-'));
     refuses = new Set();
     files = fileCapability('files', refuses);
-    ({ ledger, rows } = await createTestLedger([files], testHost(folder)));
+    ({ ledger, rows, store } = await createTestLedger([files], testHost(folder)));
   });
   afterEach(async () => {
     await rm(folder, { recursive: true });
@@ -107,14 +118,11 @@ describe('Ledger', () => {
     expect(rows.select({}).map(({ state }) => state)).toEqual(['releasing']);
   });
 
-  it('goes on past a row that it cannot read', async () => {
-    const claims = ledger.bind(files, owner, never);
-    const path = join(folder, 'a');
-    await claims.acquire({ key: 'a', scope: 'run', identity: { path } }, make(path));
+  const damage = (token: string, change: { identity?: string; version?: number } = {}) =>
     rows.insert({
       capability: 'files',
-      key: 'broken',
-      token: 'aaaaa',
+      key: token,
+      token,
       scope: 'run',
       owner_id: 'vm-1',
       run_id: 'run-1',
@@ -122,10 +130,89 @@ describe('Ledger', () => {
       version: 1,
       uses: '[]',
       boot_id: 'boot-1',
+      ...change,
     });
-    const failures = await unwindRun(ledger, 'vm-1', 'run-1');
-    expect(failures.map(({ claimId }) => claimId)).toEqual(['files/broken']);
+
+  it('finds what a damaged row was of by its token, and goes on', async () => {
+    const claims = ledger.bind(files, owner, never);
+    const path = join(folder, 'a');
+    await claims.acquire({ key: 'a', scope: 'run', identity: { path } }, make(path));
+    await writeFile(join(folder, 'bbbbb-object'), '');
+    await writeFile(join(folder, 'ccccc-other'), '');
+    damage('bbbbb');
+    damage('eeeee'); // of nothing that is there
+    expect(await unwindRun(ledger, 'vm-1', 'run-1')).toEqual([]);
+    expect(await readdir(folder)).toEqual(['ccccc-other']);
+    expect(rows.select({})).toEqual([]);
+  });
+
+  it('keeps a damaged row whose object does not tell enough to be removed', async () => {
+    await writeFile(join(folder, 'bbbbb-mute'), '');
+    damage('bbbbb');
+    const [failure] = await unwindRun(ledger, 'vm-1', 'run-1');
+    expect(failure).toMatchObject({ claimId: 'files/bbbbb', error: { code: 'CLAIM_UNREADABLE' } });
+    expect(rows.select({})).toHaveLength(1);
+  });
+
+  it('keeps a row of a newer version, whatever is on the host', async () => {
+    await writeFile(join(folder, 'bbbbb-object'), '');
+    damage('bbbbb', { version: 2 });
+    const [failure] = await unwindRun(ledger, 'vm-1', 'run-1');
+    expect(failure).toMatchObject({ error: { code: 'CLAIM_TOO_NEW' } });
+    expect(await readdir(folder)).toEqual(['bbbbb-object']);
+  });
+
+  it('releases others past a row whose references are damaged', async () => {
+    const claims = ledger.bind(files, owner, never);
+    const path = join(folder, 'a');
+    await claims.acquire({ key: 'a', scope: 'run', identity: { path } }, make(path));
+    damage('bbbbb', { identity: JSON.stringify({ path: join(folder, 'bbbbb-x') }) });
+    store.volatile.prepare(`UPDATE claim SET uses = '["files' WHERE key = 'bbbbb'`).run();
+    expect(await unwindRun(ledger, 'vm-1', 'run-1')).toEqual([]);
     expect(existsSync(path)).toBe(false);
+  });
+
+  describe('against the host', () => {
+    const survey = async (): Promise<string[]> =>
+      (await findLeaks(ledger)).map((leak) => {
+        if (leak.kind === 'orphan') return `orphan ${leak.found.token}`;
+        if (leak.kind === 'gone') return `gone ${leak.claim.key}`;
+        return `${leak.kind} ${leak.kind === 'unreadable' ? leak.row.key : leak.why}`;
+      });
+
+    it('finds what no claim knows, and claims without an object', async () => {
+      const claims = ledger.bind(files, owner, never);
+      for (const token of ['aaaaa', 'bbbbb']) {
+        const path = join(folder, `${token}-object`);
+        const claim = { key: token, token, scope: 'run' as const, identity: { path } };
+        await claims.acquire(claim, make(path));
+      }
+      expect(await survey()).toEqual([]);
+      await rm(join(folder, 'aaaaa-object'));
+      await writeFile(join(folder, 'ccccc-object'), '');
+      damage('ddddd');
+      store.volatile.prepare(`UPDATE claim SET state = 'held' WHERE key = 'ddddd'`).run();
+      expect(await survey()).toEqual(['orphan ccccc', 'gone aaaaa', 'unreadable ddddd']);
+    });
+
+    it('removes an orphan by its cleanup, and leaves it as it was where that fails', async () => {
+      for (const name of ['ccccc-object', 'eeeee-object', 'fffff-mute'])
+        await writeFile(join(folder, name), '');
+      refuses.add(join(folder, 'eeeee-object'));
+      const outcomes: string[] = [];
+      for (const leak of await findLeaks(ledger)) {
+        if (leak.kind !== 'orphan') continue;
+        outcomes.push(
+          await ledger.releaseOrphan(files, leak.found).then(
+            () => 'removed',
+            (error: unknown) => (error instanceof Error ? error.message : ''),
+          ),
+        );
+      }
+      expect(outcomes).toEqual(['removed', 'EPERM', expect.stringContaining('does not tell')]);
+      expect(rows.select({})).toEqual([]);
+      expect(await survey()).toEqual(['orphan eeeee', 'orphan fffff']);
+    });
   });
 
   it('refuses to release what another claim uses, and names the user', async () => {

@@ -17,7 +17,14 @@ const machine: MachineSpec = {
 };
 
 const argsFor = (kind: 'kvm' | 'tcg', tscKhz?: number, spec = machine): string[] =>
-  qemuArgs('banger-x-y', spec, '/k,1', kind === 'kvm' ? { kind } : { kind, why: '' }, tscKhz);
+  qemuArgs(
+    'banger-x-y',
+    'uuid-1',
+    spec,
+    '/k,1',
+    kind === 'kvm' ? { kind } : { kind, why: '' },
+    tscKhz,
+  );
 
 /** Values of an option, in order. */
 const valuesOf = (args: readonly string[], option: string): string[] =>

@@ -52,10 +52,10 @@ describe('ssh', () => {
     // The space and the percent sign are what OpenSSH's options need quotes for.
     folder = await mkdtemp(join(tmpdir(), 'banger ssh%h-'));
     await mkdir(join(folder, 'state'));
-    lock = await openHelpersLock(join(folder, 'lock'), () => undefined, never);
+    lock = await openHelpersLock(join(folder, 'lock'), () => undefined);
     exec = createExecutor({
       log: silentLog,
-      helpersLockFd: lock.fd,
+      helpersLock: lock,
       path: executorPath(process.env['PATH']),
       isRoot: true,
     });

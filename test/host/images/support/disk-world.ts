@@ -98,7 +98,7 @@ export class DiskWorld {
     const stdin = await open('/dev/null');
     const exec = createExecutor({
       log: silentLog,
-      helpersLockFd: stdin.fd,
+      helpersLock: { fd: stdin.fd, ready: Promise.resolve() },
       path: executorPath(process.env['PATH']),
       isRoot: process.getuid?.() === 0,
     });

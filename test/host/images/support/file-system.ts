@@ -17,7 +17,7 @@ export const withFileSystem = async (
   const stdin = await open('/dev/null');
   const exec = createExecutor({
     log: silentLog,
-    helpersLockFd: stdin.fd,
+    helpersLock: { fd: stdin.fd, ready: Promise.resolve() },
     path: executorPath(process.env['PATH']),
     isRoot: true,
   });

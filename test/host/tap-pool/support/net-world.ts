@@ -40,7 +40,7 @@ export class NetWorld {
     this.#lock = lock;
     this.exec = createExecutor({
       log: silentLog,
-      helpersLockFd: lock.fd,
+      helpersLock: lock,
       path: executorPath(process.env['PATH']),
       isRoot: true,
     });
@@ -49,7 +49,7 @@ export class NetWorld {
 
   static async create(): Promise<NetWorld> {
     const folder = await mkdtemp(join(tmpdir(), 'banger-net-'));
-    const lock = await openHelpersLock(join(folder, 'lock'), () => undefined, never);
+    const lock = await openHelpersLock(join(folder, 'lock'), () => undefined);
     const world = new NetWorld(folder, lock);
     await world.#addNamespace(world.host);
     return world;
