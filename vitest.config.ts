@@ -45,13 +45,25 @@ export default defineConfig({
         },
       },
       {
+        // Two files at a time: each has a world of its own.
+        test: {
+          name: 'crash',
+          include: ['test/crash/**/*.test.ts'],
+          globalSetup: ['./test/support/built.ts', './test/crash/support/totals.ts'],
+          testTimeout: 1_800_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 3 },
+          maxWorkers: 2,
+        },
+      },
+      {
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: './test/support/built.ts',
           testTimeout: 300_000,
           hookTimeout: 600_000,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
           ...serial,
         },
       },

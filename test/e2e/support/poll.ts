@@ -5,12 +5,13 @@ export const pollUntil = async <T>(
   what: string,
   deadlineMs: number,
   ask: () => Promise<T | undefined> | T | undefined,
+  everyMs = 50,
 ): Promise<T> => {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
     if (performance.now() > deadline) throw new Error(`not within ${deadlineMs / 1000} s: ${what}`);
-    await delay(50);
+    await delay(everyMs);
   }
 };

@@ -1,0 +1,5 @@
+import { describeEveryPoint } from './support/suite.ts';
+
+describeEveryPoint('a host command that fails', { rootfs: 'qcow2' }, (run, ...at) =>
+  run.failAt(...at),
+);

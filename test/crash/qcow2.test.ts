@@ -1,0 +1,7 @@
+import { describeEveryPoint } from './support/suite.ts';
+
+describeEveryPoint(
+  'a daemon that is killed, root disks by qcow2',
+  { rootfs: 'qcow2' },
+  (run, ...at) => run.killAt(...at),
+);

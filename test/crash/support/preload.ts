@@ -1,0 +1,121 @@
+// Built and loaded into the daemon under test (node --import). It follows claims and host commands by their diagnostic
+// channels and, at the one point that the suite has armed, kills the daemon or makes the command fail.
+// Everything is synchronous: what is killed "before" has not begun.
+import { subscribe, tracingChannel } from 'node:diagnostics_channel';
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { CommandSpan } from '../../../core/host/create-executor.ts';
+import type { ClaimChange } from '../../../core/ledger/changes.ts';
+
+const control = process.env['BANGER_CRASH_CONTROL'] ?? '';
+
+/** What the suite has armed; see CrashWorld. */
+interface Arm {
+  readonly id: string;
+  readonly mode: 'record' | 'kill' | 'fail';
+  readonly point?: string;
+  readonly nth?: number;
+  readonly phase?: string;
+  readonly how?: string;
+}
+
+const armed = (): Arm | undefined => {
+  try {
+    return JSON.parse(readFileSync(join(control, 'arm.json'), 'utf8')) as Arm;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+};
+
+const seen = new Map<string, number>();
+/** How often this point has come since it was armed, the first time 1. */
+const count = (point: string, arm: Arm): number => {
+  const key = `${arm.id} ${point}`;
+  const times = (seen.get(key) ?? 0) + 1;
+  seen.set(key, times);
+  return times;
+};
+
+const die = (arm: Arm): void => {
+  writeFileSync(join(control, 'reached'), arm.id);
+  rmSync(join(control, 'arm.json'));
+  process.kill(process.pid, 'SIGKILL');
+};
+
+/** The armed point, by the span of its event. */
+const current = new WeakMap<object, Arm>();
+const begin = (span: object, point: string): Arm | undefined => {
+  const arm = armed();
+  if (arm === undefined) return undefined;
+  const nth = count(point, arm);
+  if (arm.mode === 'record') appendFileSync(join(control, 'points'), `${point}\t${String(nth)}\n`);
+  if (arm.mode === 'record' || arm.point !== point || arm.nth !== nth) return undefined;
+  current.set(span, arm);
+  if (arm.mode === 'kill' && arm.phase === 'before') die(arm);
+  return arm;
+};
+const reach = (span: unknown, phase: string): void => {
+  const arm = typeof span === 'object' && span !== null ? current.get(span) : undefined;
+  if (arm?.mode === 'kill' && arm.phase === phase) die(arm);
+};
+
+/** Keys are `kind:…`, or a VM's id, a token, a content id: the kind alone is the same in each run. */
+const kindOf = (key: string): string =>
+  key.includes(':') ? key.slice(0, key.indexOf(':')) : 'object';
+
+const nothing = (): void => undefined;
+
+tracingChannel<string, ClaimChange>('banger:claim').subscribe({
+  start: (change) => {
+    begin(change, `${change.capability}/${kindOf(change.key)}/${change.edge}`);
+  },
+  end: (change) => {
+    reach(change, 'after');
+  },
+  asyncStart: nothing,
+  asyncEnd: nothing,
+  error: nothing,
+});
+subscribe('banger:claim:committing', (change) => {
+  reach(change, 'during');
+});
+
+const shims = join(control, 'shims');
+/** Set while a command is being started that has to run into its time-out. */
+const mood = { impatient: false };
+const setTimeoutOfNode = globalThis.setTimeout;
+globalThis.setTimeout = new Proxy(setTimeoutOfNode, {
+  apply: (target, self, [work, ms, ...rest]: [() => void, number, ...unknown[]]) =>
+    Reflect.apply(target, self, [
+      work,
+      mood.impatient && ms >= 1000 ? 200 : ms,
+      ...rest,
+    ]) as unknown,
+});
+
+tracingChannel<string, CommandSpan>('banger:command').subscribe({
+  start: (span) => {
+    const tool = basename(span.command[0] ?? '');
+    const arm = begin(span, `command/${tool}`);
+    if (arm === undefined) return;
+    // A VMM is meant to outlive the daemon: nothing waits for it.
+    const holds = arm.phase === 'during' && !tool.startsWith('qemu-system');
+    const act = arm.mode === 'fail' ? arm.how : holds ? 'hold' : undefined;
+    if (act !== undefined) writeFileSync(join(shims, `.act-${tool}`), act);
+    mood.impatient = act === 'hang';
+    if (arm.mode !== 'fail') return;
+    writeFileSync(join(control, 'reached'), arm.id);
+    rmSync(join(control, 'arm.json'));
+  },
+  // The process is there.
+  end: (span) => {
+    mood.impatient = false;
+    reach(span, 'during');
+  },
+  asyncStart: (span) => {
+    reach(span, 'after');
+  },
+  asyncEnd: nothing,
+  error: nothing,
+});

@@ -1,0 +1,99 @@
+import type { CrashAction } from './actions.ts';
+import { describePoint, failures, isCommand, killPhases, type Point } from './points.ts';
+import { CrashWorld, type CrashWorldOptions } from './world.ts';
+
+export interface CrashCounts {
+  kills: number;
+  failures: number;
+  /** What was left, by the point after which it was. */
+  readonly leaks: string[];
+}
+
+/** One case: prepared, acted, looked at, gone on from, and looked at again. */
+interface Case {
+  readonly name: string;
+  /** @returns false where the point did not come */
+  run(world: CrashWorld): Promise<boolean>;
+}
+
+/** A world is used as long as it stays clean: what one case has left would be counted by the next as well. */
+export class CrashRun {
+  readonly #options: CrashWorldOptions;
+  readonly counts: CrashCounts = { kills: 0, failures: 0, leaks: [] };
+  #world: CrashWorld | undefined;
+
+  constructor(options: CrashWorldOptions) {
+    this.#options = options;
+  }
+
+  async #clean(): Promise<CrashWorld> {
+    this.#world ??= await CrashWorld.create(this.#options);
+    return this.#world;
+  }
+
+  /** The points of an action, found by counting. */
+  async points(action: CrashAction): Promise<Point[]> {
+    const world = await this.#clean();
+    if (action.fresh) await world.stop();
+    await action.prepare(await world.daemon());
+    const points = await world.record(async (daemon) => {
+      await action.act(daemon);
+    });
+    if (action.ends === true) world.forget();
+    await this.#settle(world, `${action.name}, not killed`, action);
+    return points;
+  }
+
+  async killAt(action: CrashAction, point: Point): Promise<void> {
+    for (const phase of killPhases) {
+      await this.#run(action, {
+        name: `${action.name}: killed ${phase} ${describePoint(point)}`,
+        run: (world) => world.kill(action.act, point, phase),
+      });
+      this.counts.kills++;
+    }
+  }
+
+  async failAt(action: CrashAction, point: Point): Promise<void> {
+    if (!isCommand(point)) return;
+    for (const how of failures) {
+      await this.#run(action, {
+        name: `${action.name}: ${describePoint(point)} fails (${how})`,
+        run: (world) => world.fail(action.act, point, how),
+      });
+      this.counts.failures++;
+    }
+  }
+
+  async #run(action: CrashAction, each: Case): Promise<void> {
+    const world = await this.#clean();
+    try {
+      if (action.fresh) await world.stop();
+      await action.prepare(await world.daemon());
+      if (!(await each.run(world))) this.counts.leaks.push(`${each.name}: the point did not come`);
+      await this.#settle(world, each.name, action);
+    } catch (error) {
+      this.counts.leaks.push(
+        `${each.name}: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      await this.dispose();
+    }
+  }
+
+  async #settle(world: CrashWorld, name: string, action: CrashAction): Promise<void> {
+    const left = [
+      ...(await world.problems()),
+      ...(await world.finish()),
+      ...(action.fresh ? await world.stop() : []),
+    ];
+    if (left.length === 0) return;
+    this.counts.leaks.push(...left.map((line) => `${name}: ${line}`));
+    await this.dispose();
+  }
+
+  async dispose(): Promise<void> {
+    const world = this.#world;
+    this.#world = undefined;
+    await world?.dispose();
+  }
+}
