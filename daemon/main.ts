@@ -75,7 +75,8 @@ const main = async (): Promise<void> => {
     });
   }
   log.info({ ...build, socket: paths.socketPath }, 'daemon is up');
-  await watchHealth(kernel.lifecycle, kernel.recovery, ending.signal);
+  const { healthIntervalMs } = config.settings();
+  await watchHealth(kernel.lifecycle, kernel.recovery, healthIntervalMs, ending.signal);
 };
 
 main().catch((thrown: unknown) => {

@@ -22,6 +22,8 @@ export const defaultsSchema = z.strictObject({
 export const lifecycleSchema = z.strictObject({
   /** How long a guest may take to shut down before it is killed. */
   stop_timeout: duration.default('10s'),
+  /** How often running VMs are compared with the host. */
+  health_interval: duration.default('30s'),
 });
 
 export const logSchema = z.strictObject({

@@ -19,6 +19,7 @@ export interface Settings {
     readonly diskBytes: number;
   };
   readonly stopTimeoutMs: number;
+  readonly healthIntervalMs: number;
   readonly logLevel: CoreConfig['log']['level'];
   readonly plugins: CoreConfig['plugins'];
 }
@@ -112,6 +113,7 @@ export class ConfigFile {
         diskBytes: parseSize(defaults.disk_size) ?? 0,
       },
       stopTimeoutMs: parseDuration(lifecycle.stop_timeout) ?? 0,
+      healthIntervalMs: parseDuration(lifecycle.health_interval) ?? 0,
       logLevel: log.level,
       plugins,
     };

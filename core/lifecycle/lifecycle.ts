@@ -227,6 +227,7 @@ export class Lifecycle {
       const error = new BangerError(
         'VM_NOT_CLEAN',
         `VM '${vm.name}' keeps its record, because this cannot be removed: ${describeFailures(failures)}`,
+        { remedy: `Mend that, then run \`banger vm delete ${vm.name}\` again.` },
       );
       vms.stopRun(vm.id, error.toBody());
       throw error;

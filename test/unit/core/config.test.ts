@@ -33,6 +33,7 @@ describe('configuration', () => {
       vmm: 'auto',
       defaults: { image: 'debian-bookworm', vcpus: 2, memoryMib: 2048, diskBytes: 8 * 1024 ** 3 },
       stopTimeoutMs: 10_000,
+      healthIntervalMs: 30_000,
     });
     const { isEnabled, settings } = file.forCapabilities(installed, true);
     expect(isEnabled('nat')).toBe(true);
