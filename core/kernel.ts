@@ -107,7 +107,7 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
     errors.length === 0,
   );
 
-  const store = await openStore(join(paths.stateDirectory, 'banger.db'));
+  const store = await openStore(join(paths.stateDirectory, 'banger.db'), { log });
   const lockPath = join(paths.stateDirectory, 'helpers.lock');
   let helpersLock: HelpersLock | undefined;
   try {

@@ -57,7 +57,11 @@ const buildTypes = async () => {
 const buildDaemon = () =>
   build({
     ...common,
-    entryPoints: { daemon: 'daemon/main.ts', 'plugin-api': 'core/plugin-api/index.ts' },
+    entryPoints: {
+      daemon: 'daemon/main.ts',
+      restore: 'daemon/restore.ts',
+      'plugin-api': 'core/plugin-api/index.ts',
+    },
     outdir: staging,
     splitting: true,
     format: 'esm',
@@ -114,7 +118,8 @@ try {
   // Chunks before what imports them, and the CLI last: what it asks for is then there.
   const built = scripts(staging);
   for (const name of built.filter((each) => each.startsWith('chunk-'))) move(name);
-  for (const name of ['plugin-api.js', 'daemon.js', 'build-id', 'cli.cjs']) move(name);
+  for (const name of ['plugin-api.js', 'restore.js', 'daemon.js', 'build-id', 'cli.cjs'])
+    move(name);
   for (const name of scripts(dist)) if (!built.includes(name)) rmSync(join(dist, name));
   // Compiled code for the launcher: parsing is a third of a short command's time.
   execFileSync(process.execPath, [join(root, 'bin', 'banger'), '--version'], {

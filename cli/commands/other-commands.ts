@@ -78,6 +78,16 @@ export const defineDaemonCommands = (program: Command, cli: Cli): void => {
     .option(...quiet)
     .action(async () => (await import('./daemon/status.ts')).status(cli));
   daemon
+    .command('restore')
+    .description('put a backup in the place of the database; the daemon must not run')
+    .argument('[backup]', 'its name, or a path; the newest good one for a damaged database')
+    .option('-l, --list', 'list the backups there are, and restore none')
+    .option(...json)
+    .option(...quiet)
+    .action(async (backup, options) =>
+      (await import('./daemon/restore.ts')).restore(cli, backup, options),
+    );
+  daemon
     .command('logs')
     .description('print its log')
     .option('-f, --follow', 'go on with what comes')

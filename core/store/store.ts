@@ -50,7 +50,7 @@ export const openStore = async (
     migrate(path, durable, migrations, log);
     const volatile = openDatabase(path, 'NORMAL');
     opened.push(volatile);
-    const keeper = new BackupKeeper(path, [durable, volatile], log);
+    const keeper = new BackupKeeper(path, { durable, volatile }, log);
     return {
       durable,
       volatile,

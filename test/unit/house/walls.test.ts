@@ -72,7 +72,7 @@ it('lets through what the floor plan has', async () => {
     'core/size.ts': one,
     'core/errors.ts': imports('./vm/name.ts'),
     'core/vm/name.ts': one,
-    'core/store/store.ts': imports('better-sqlite3', 'umzug'),
+    'core/store/store.ts': imports('better-sqlite3'),
     'core/host/create-executor.ts': imports('node:child_process', 'execa'),
     'core/api/contract/types.ts': imports('zod'),
     'core/plugin-api/index.ts': imports('../size.ts', 'zod'),
