@@ -128,7 +128,7 @@ const median = (times: Readonly<Record<string, Summary>>, name: string): number 
   times[name]?.median ?? NaN;
 
 export const benchBoot = async (options: BootOptions): Promise<BootReport> => {
-  const root = process.env['BANGER_BENCH_ROOT'] ?? process.cwd();
+  const root = process.env['BANGER_ROOT'] ?? process.cwd();
   const world = await World.create(root, options.signal, options.trace);
   const samples = new Samples();
   const ratios: number[] = [];

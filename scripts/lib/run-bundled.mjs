@@ -1,4 +1,4 @@
-// Bundles the benchmark, which is TypeScript over the product's own modules, and runs it.
+// Bundles a script that is TypeScript over the product's own modules, and runs it: run-bundled.mjs ENTRY ARGS…
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,12 +7,13 @@ import { build } from 'esbuild';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 // Below node_modules, so that packages which stay outside of the bundle are found from there.
-const folder = mkdtempSync(join(root, 'node_modules', '.bench-'));
+const folder = mkdtempSync(join(root, 'node_modules', '.script-'));
+const [entry = '', ...args] = process.argv.slice(2);
 try {
-  const outfile = join(folder, 'bench.mjs');
+  const outfile = join(folder, 'script.mjs');
   await build({
     absWorkingDir: root,
-    entryPoints: ['scripts/bench.d/main.ts'],
+    entryPoints: [entry],
     outfile,
     bundle: true,
     platform: 'node',
@@ -21,11 +22,11 @@ try {
     packages: 'external',
     logLevel: 'warning',
   });
-  // Ctrl-C is for the benchmark, which cleans up; this process waits for it.
+  // Ctrl-C is for the script, which cleans up; this process waits for it.
   process.on('SIGINT', () => undefined);
-  const { status } = spawnSync(process.execPath, [outfile, ...process.argv.slice(2)], {
+  const { status } = spawnSync(process.execPath, [outfile, ...args], {
     stdio: 'inherit',
-    env: { ...process.env, BANGER_BENCH_ROOT: root },
+    env: { ...process.env, BANGER_ROOT: root },
   });
   process.exitCode = status ?? 1;
 } finally {

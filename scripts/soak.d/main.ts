@@ -1,0 +1,35 @@
+import { parseArgs } from 'node:util';
+import { printReport } from './report.ts';
+import { soak } from './soak.ts';
+
+const usage = 'usage: scripts/soak [--cycles N] [--at-once N] [--json]';
+
+const { values } = parseArgs({
+  options: {
+    cycles: { type: 'string', default: '100' },
+    'at-once': { type: 'string', default: '8' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const cycles = Number(values.cycles);
+const atOnce = Number(values['at-once']);
+if (!Number.isSafeInteger(cycles) || cycles < 1 || !Number.isSafeInteger(atOnce) || atOnce < 1) {
+  console.error(usage);
+  process.exit(2);
+}
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    interrupted.abort(new Error('interrupted'));
+  });
+}
+
+try {
+  const report = await soak({ cycles, atOnce, signal: interrupted.signal });
+  if (values.json) console.log(JSON.stringify(report, undefined, 2));
+  else printReport(report);
+  process.exitCode = report.ok ? 0 : 1;
+} catch (error) {
+  console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+  process.exitCode = 1;
+}
