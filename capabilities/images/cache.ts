@@ -123,10 +123,11 @@ export class ImageCache {
 
   /** Image and packages; the state directories' hard links stay. */
   async remove(id: string, recipe: ImageRecipe | undefined, signal: AbortSignal): Promise<void> {
-    const { cacheDirectory } = this.#options;
-    await removeCachedFolder(cacheDirectory, id, { signal });
+    const { cacheDirectory, exec } = this.#options;
+    const options = { signal, removeTree: (path: string) => removeFilesTree(exec, path) };
+    await removeCachedFolder(cacheDirectory, id, options);
     if (recipe !== undefined)
-      await removeCachedFolder(cacheDirectory, packagesKey(recipe), { signal });
+      await removeCachedFolder(cacheDirectory, packagesKey(recipe), options);
   }
 
   #with({ name }: ImageRecipe, operation: OperationContext): CachedFolderOptions {

@@ -78,6 +78,9 @@ const locked = async <T>(
   }
 };
 
+const partialOf = (root: string, key: string): string => join(root, `${key}.partial`);
+const scratchOf = (root: string, key: string): string => join(root, `${key}.scratch`);
+
 const removePlainTree = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
 
 /** Removes what builds of other keys left when they were killed: their locks are free. */
@@ -119,8 +122,8 @@ export const ensureCachedFolder = async (
     if (await isFinished(path)) return { path, built: false };
     await sweep(root, key, removeTree);
     await removePlainTree(path);
-    const partial = `${path}.partial`;
-    const scratch = `${path}.scratch`;
+    const partial = partialOf(root, key);
+    const scratch = scratchOf(root, key);
     try {
       await mkdir(partial);
       await mkdir(scratch);
@@ -139,12 +142,17 @@ export const ensureCachedFolder = async (
   });
 };
 
-/** Forgets what was built, once nobody builds it. */
+/** Forgets what was built, once nobody builds it, and what a build could not remove of itself. */
 export const removeCachedFolder = async (
   root: string,
   key: string,
   options: CachedFolderOptions,
 ): Promise<void> => {
   await mkdir(root, { recursive: true });
-  await locked(root, key, options, () => removePlainTree(join(root, key)));
+  const { removeTree = removePlainTree } = options;
+  await locked(root, key, options, async () => {
+    await removePlainTree(join(root, key));
+    await removePlainTree(partialOf(root, key));
+    if ((await readdir(root)).includes(`${key}.scratch`)) await removeTree(scratchOf(root, key));
+  });
 };
