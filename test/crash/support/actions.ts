@@ -5,12 +5,17 @@ export interface CrashAction {
   readonly name: string;
   /** Begins with a daemon that has nothing on the host yet, and so makes what it keeps for all VMs. */
   readonly fresh: boolean;
-  /** Brings the VM to where the action begins. */
-  prepare(daemon: CrashDaemon): Promise<void>;
+  /** Points that this other action has as well are that one's to be killed at. */
+  readonly beyond?: string;
+  /**
+   * Brings the VM to where the action begins.
+   * @param isWarm there was a VM since the last daemon stopped in order: what is kept for all is there
+   */
+  prepare(daemon: CrashDaemon, isWarm: boolean): Promise<void>;
   /** Never rejects for what the daemon answers: the suite looks at the host. */
   act(daemon: CrashDaemon): Promise<unknown>;
-  /** The daemon is gone afterwards. */
-  readonly ends?: boolean;
+  /** From whatever was left to where nothing is. */
+  goOn?(daemon: CrashDaemon): Promise<void>;
 }
 
 const create = { name: 'v' };
@@ -26,7 +31,18 @@ const stopped = async (daemon: CrashDaemon): Promise<void> => {
 export const crashActions: readonly CrashAction[] = [
   {
     name: 'create',
+    fresh: false,
+    prepare: async (daemon, isWarm) => {
+      if (isWarm) return;
+      await started(daemon);
+      await daemon.mustOperate('DELETE', '/v1/vms/v?force=true');
+    },
+    act: (daemon) => daemon.operate('POST', '/v1/vms', create),
+  },
+  {
+    name: 'first create',
     fresh: true,
+    beyond: 'create',
     prepare: () => Promise.resolve(),
     act: (daemon) => daemon.operate('POST', '/v1/vms', create),
   },
@@ -68,6 +84,20 @@ export const crashActions: readonly CrashAction[] = [
       await daemon.mustOperate('DELETE', '/v1/vms/v?force=true');
     },
     act: (daemon) => daemon.stop(),
-    ends: true,
   },
 ];
+
+const image = { name: 'debian-bookworm' };
+const buildImage = '/v1/x/images/build';
+
+export const imageBuild: CrashAction = {
+  name: 'image build',
+  fresh: false,
+  prepare: () => Promise.resolve(),
+  act: (daemon) => daemon.operate('POST', buildImage, image),
+  // An interrupted build goes on with the step that is missing.
+  goOn: async (daemon) => {
+    await daemon.mustOperate('POST', buildImage, image);
+    await daemon.mustOperate('POST', '/v1/x/images/delete', image);
+  },
+};

@@ -48,6 +48,10 @@ export class CrashDaemon {
     });
   }
 
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
   /** Returns once the socket answers. */
   static async start(place: DaemonPlace): Promise<CrashDaemon> {
     const log = openSync(place.logPath, 'a');

@@ -1,5 +1,12 @@
 import type { CrashAction } from './actions.ts';
-import { describePoint, failures, isCommand, killPhases, type Point } from './points.ts';
+import {
+  describePoint,
+  failures,
+  isCommand,
+  killPhases,
+  type KillPhase,
+  type Point,
+} from './points.ts';
 import { CrashWorld, type CrashWorldOptions } from './world.ts';
 
 export interface CrashCounts {
@@ -12,6 +19,8 @@ export interface CrashCounts {
 /** One case: prepared, acted, looked at, gone on from, and looked at again. */
 interface Case {
   readonly name: string;
+  /** The operation may end in an error that says what is left. */
+  readonly mayFail?: boolean;
   /** @returns false where the point did not come */
   run(world: CrashWorld): Promise<boolean>;
 }
@@ -21,6 +30,7 @@ export class CrashRun {
   readonly #options: CrashWorldOptions;
   readonly counts: CrashCounts = { kills: 0, failures: 0, leaks: [] };
   #world: CrashWorld | undefined;
+  #isWarm = false;
 
   constructor(options: CrashWorldOptions) {
     this.#options = options;
@@ -34,18 +44,20 @@ export class CrashRun {
   /** The points of an action, found by counting. */
   async points(action: CrashAction): Promise<Point[]> {
     const world = await this.#clean();
-    if (action.fresh) await world.stop();
-    await action.prepare(await world.daemon());
+    await this.#prepare(world, action);
     const points = await world.record(async (daemon) => {
       await action.act(daemon);
     });
-    if (action.ends === true) world.forget();
     await this.#settle(world, `${action.name}, not killed`, action);
     return points;
   }
 
-  async killAt(action: CrashAction, point: Point): Promise<void> {
-    for (const phase of killPhases) {
+  async killAt(
+    action: CrashAction,
+    point: Point,
+    phases: readonly KillPhase[] = killPhases,
+  ): Promise<void> {
+    for (const phase of phases) {
       await this.#run(action, {
         name: `${action.name}: killed ${phase} ${describePoint(point)}`,
         run: (world) => world.kill(action.act, point, phase),
@@ -59,6 +71,7 @@ export class CrashRun {
     for (const how of failures) {
       await this.#run(action, {
         name: `${action.name}: ${describePoint(point)} fails (${how})`,
+        mayFail: true,
         run: (world) => world.fail(action.act, point, how),
       });
       this.counts.failures++;
@@ -68,10 +81,9 @@ export class CrashRun {
   async #run(action: CrashAction, each: Case): Promise<void> {
     const world = await this.#clean();
     try {
-      if (action.fresh) await world.stop();
-      await action.prepare(await world.daemon());
+      await this.#prepare(world, action);
       if (!(await each.run(world))) this.counts.leaks.push(`${each.name}: the point did not come`);
-      await this.#settle(world, each.name, action);
+      await this.#settle(world, each.name, action, each.mayFail);
     } catch (error) {
       this.counts.leaks.push(
         `${each.name}: ${error instanceof Error ? error.message : String(error)}`,
@@ -80,11 +92,29 @@ export class CrashRun {
     }
   }
 
-  async #settle(world: CrashWorld, name: string, action: CrashAction): Promise<void> {
+  async #prepare(world: CrashWorld, action: CrashAction): Promise<void> {
+    if (action.fresh) {
+      await this.#stop(world);
+    }
+    await action.prepare(await world.daemon(), this.#isWarm);
+    this.#isWarm = true;
+  }
+
+  async #stop(world: CrashWorld): Promise<string[]> {
+    this.#isWarm = false;
+    return world.stop();
+  }
+
+  async #settle(
+    world: CrashWorld,
+    name: string,
+    action: CrashAction,
+    mayFail = false,
+  ): Promise<void> {
     const left = [
-      ...(await world.problems()),
-      ...(await world.finish()),
-      ...(action.fresh ? await world.stop() : []),
+      ...(await world.problems(mayFail)),
+      ...(await world.finish(action.goOn)),
+      ...(action.fresh ? await this.#stop(world) : []),
     ];
     if (left.length === 0) return;
     this.counts.leaks.push(...left.map((line) => `${name}: ${line}`));
@@ -94,6 +124,7 @@ export class CrashRun {
   async dispose(): Promise<void> {
     const world = this.#world;
     this.#world = undefined;
+    this.#isWarm = false;
     await world?.dispose();
   }
 }

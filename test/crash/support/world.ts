@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import {
   copyFile,
+  cp,
   mkdir,
   mkdtemp,
   readdir,
@@ -10,32 +12,40 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { homedir, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { copyProduct } from '../../e2e/support/product.ts';
 import { pollUntil } from '../../e2e/support/poll.ts';
 import { endProcesses, tracesOf } from '../../e2e/support/leftovers.ts';
+import { imageBuild } from './actions.ts';
 import { CrashDaemon } from './daemon.ts';
+import { newToken } from '../../../core/token.ts';
 import { isCommand, parsePoints, type Failure, type KillPhase, type Point } from './points.ts';
 
 const repository = join(import.meta.dirname, '..', '..', '..');
 
 /** Host commands that get a shim; a command without one is a failure of the suite, which names it. */
 const tools = [
+  'chown',
   'cp',
   'debugfs',
   'dmsetup',
+  'e2fsck',
   'ip',
   'iptables-restore',
   'iptables-save',
   'losetup',
+  'mkfs.ext4',
   'qemu-img',
   'qemu-system-x86_64',
   'resize2fs',
+  'rm',
   'ssh-keygen',
   'sysctl',
+  'tar',
+  'timeout',
   'tune2fs',
 ];
 
@@ -45,7 +55,11 @@ export interface CrashWorldOptions {
   readonly parent?: string;
   /** The real VMM instead of the stub. */
   readonly guests?: boolean;
+  /** A cache of its own, in which no image is, and a bootstrap of a few files. */
+  readonly tinyImages?: boolean;
 }
+
+const forwardingOf = (device: string): string => `/proc/sys/net/ipv4/conf/${device}/forwarding`;
 
 /** What of a daemon may be there while no VM runs: itself, and what it keeps for the next VM. */
 const isIdle = (line: string, daemonPid: number | undefined): boolean =>
@@ -65,13 +79,26 @@ export class CrashWorld {
   /** Files below the state directory while no VM is there. */
   #baseline: ReadonlySet<string> = new Set();
 
-  private constructor(root: string, product: string, env: Readonly<Record<string, string>>) {
+  /** The way outside for this world's guests: of two that shared one, each would see what the other does. */
+  readonly #uplink: string;
+
+  private constructor(
+    root: string,
+    uplink: string,
+    product: string,
+    env: Readonly<Record<string, string>>,
+  ) {
     this.root = root;
+    this.#uplink = uplink;
     this.#product = product;
     this.#env = env;
   }
 
-  static async create({ rootfs, parent, guests }: CrashWorldOptions): Promise<CrashWorld> {
+  static async create(options: CrashWorldOptions): Promise<CrashWorld> {
+    const { rootfs, parent, guests, tinyImages } = options;
+    // A kernel that was built once is all that a tiny image takes from the user's cache.
+    if (tinyImages === true && !existsSync(join(userCache(), 'kernels')))
+      await (await CrashWorld.create({ rootfs })).dispose();
     const root = await realpath(await mkdtemp(join(parent ?? tmpdir(), 'bgc-')));
     const product = join(root, 'p');
     const control = join(root, 'k');
@@ -92,23 +119,30 @@ export class CrashWorld {
     const bin = join(root, 'b');
     await mkdir(bin);
     if (guests !== true) await buildStub(join(bin, 'qemu-system-x86_64'));
+    if (tinyImages === true) await makeTinyImages(root, bin);
+    const uplink = `bgc${newToken(8)}`;
+    await promisify(execFile)('ip', ['link', 'add', 'dev', uplink, 'up', 'type', 'bridge']);
+    await writeFile(forwardingOf(uplink), '0');
     const config = join(root, 'config.toml');
     await writeFile(
       config,
       '[log]\nlevel = "debug"\n[defaults]\nvcpus = 1\nmemory = "256M"\ndisk_size = "1G"\n' +
         // KVM is the stub's to ignore; it saves the measurement that emulation needs.
-        `[qemu]\nacceleration = "${guests === true ? 'auto' : 'kvm'}"\n[rootfs]\ndriver = "${rootfs}"\n`,
+        `[qemu]\nacceleration = "${guests === true ? 'auto' : 'kvm'}"\n[rootfs]\ndriver = "${rootfs}"\n` +
+        `[nat]\nuplinks = ["${uplink}"]\n`,
     );
-    const world = new CrashWorld(root, product, {
+    const world = new CrashWorld(root, uplink, product, {
       ...(process.env['HOME'] === undefined ? {} : { HOME: process.env['HOME'] }),
       PATH: `${shims}:${bin}:${realPath}`,
+      ...(tinyImages === true ? { XDG_CACHE_HOME: join(root, 'c') } : {}),
       BANGER_CONFIG: config,
       BANGER_STATE_DIR: join(root, 's'),
       BANGER_RUNTIME_DIR: join(root, 'r'),
       BANGER_CRASH_CONTROL: control,
     });
     // The image, the client key and whatever else is made once.
-    await world.withVm(() => Promise.resolve());
+    if (tinyImages === true) await imageBuild.goOn?.(await world.daemon());
+    else await world.withVm();
     world.#baseline = new Set(await world.#files());
     await world.stop();
     return world;
@@ -123,7 +157,7 @@ export class CrashWorld {
 
   /** The daemon that runs, or a new one, recovered. */
   async daemon(): Promise<CrashDaemon> {
-    if (this.#daemon === undefined) {
+    if (this.#daemon === undefined || this.#daemon.hasEnded) {
       this.#daemon = await this.#start();
       await this.#daemon.recovered();
     }
@@ -140,10 +174,9 @@ export class CrashWorld {
     });
   }
 
-  async withVm(work: (daemon: CrashDaemon) => Promise<void>): Promise<void> {
+  async withVm(): Promise<void> {
     const daemon = await this.daemon();
     await daemon.mustOperate('POST', '/v1/vms', { name: 'v' });
-    await work(daemon);
     await daemon.mustOperate('DELETE', '/v1/vms/v?force=true');
   }
 
@@ -234,8 +267,9 @@ export class CrashWorld {
   /**
    * What should not be there now: leaks by the daemon's own survey, objects on the host that no running VM
    * accounts for, a record that is neither stopped nor healthy.
+   * @param mayHaveClaims an operation has failed and said so: what it could not undo is claimed still
    */
-  async problems(): Promise<string[]> {
+  async problems(mayHaveClaims = false): Promise<string[]> {
     const daemon = await this.daemon();
     const vm = await daemon.vm('v');
     const found = (await daemon.leaks()).leaks.map(
@@ -245,7 +279,7 @@ export class CrashWorld {
       found.push(`VM is ${vm.state}`);
     if (vm?.state === 'running' && vm.conditions.length > 0)
       found.push(`VM runs, but is ${JSON.stringify(vm.conditions)}`);
-    if (vm?.state !== 'running') {
+    if (vm?.state !== 'running' && !mayHaveClaims) {
       const traces = await tracesOf({ instance: await this.#instance(), folders: [this.root] });
       found.push(...traces.filter((line) => !isIdle(line, daemon.pid)));
     }
@@ -253,7 +287,7 @@ export class CrashWorld {
   }
 
   /** Goes on from whatever record there is, deletes it, and says what is left then. */
-  async finish(): Promise<string[]> {
+  async finish(goOn?: (daemon: CrashDaemon) => Promise<void>): Promise<string[]> {
     const daemon = await this.daemon();
     const vm = await daemon.vm('v');
     const found: string[] = [];
@@ -264,6 +298,11 @@ export class CrashWorld {
     };
     if (vm?.state === 'stopped') await attempt('POST', '/v1/vms/v/start');
     if (vm !== undefined) await attempt('DELETE', '/v1/vms/v?force=true');
+    if (goOn !== undefined) {
+      await goOn(daemon).catch((error: unknown) => {
+        found.push(error instanceof Error ? error.message : String(error));
+      });
+    }
     found.push(...(await this.problems()));
     const files = (await this.#files()).filter((path) => !this.#baseline.has(path));
     return [...found, ...files.map((path) => `file ${path}`)];
@@ -272,15 +311,15 @@ export class CrashWorld {
   /** Stops the daemon in order. @returns what is on the host then */
   async stop(): Promise<string[]> {
     const daemon = this.#daemon;
-    if (daemon === undefined) return [];
     this.#daemon = undefined;
-    await daemon.stop();
-    return tracesOf({ instance: await this.#instance(), folders: [this.root] });
+    if (daemon?.hasEnded === false) await daemon.stop();
+    return this.#left();
   }
 
-  /** A daemon that an action has stopped by itself. */
-  forget(): void {
-    this.#daemon = undefined;
+  async #left(): Promise<string[]> {
+    const traces = await tracesOf({ instance: await this.#instance(), folders: [this.root] });
+    const isForwarding = (await readFile(forwardingOf(this.#uplink), 'utf8')).trim() !== '0';
+    return [...traces, ...(isForwarding ? [`sysctl ${this.#uplink} forwards`] : [])];
   }
 
   async #instance(): Promise<string | undefined> {
@@ -290,11 +329,14 @@ export class CrashWorld {
 
   /** Of capabilities; logs and the database are the daemon's own. */
   async #files(): Promise<string[]> {
-    const entries = await readdir(this.#state, { recursive: true, withFileTypes: true });
-    return entries
-      .filter(({ parentPath }) => parentPath !== this.#state)
-      .map(({ parentPath, name }) => join(parentPath, name).slice(this.#state.length + 1))
-      .filter((path) => !/^backups\/|\.log$/.test(path));
+    const own = await readdir(this.#state, { recursive: true, withFileTypes: true });
+    const cached = await readdir(join(this.root, 'c'), {
+      recursive: true,
+      withFileTypes: true,
+    }).catch(absent);
+    return [...own.filter(({ parentPath }) => parentPath !== this.#state), ...(cached ?? [])]
+      .map(({ parentPath, name }) => join(parentPath, name).slice(this.root.length + 1))
+      .filter((path) => !/^s\/backups\/|\.(?:log|lock)$/.test(path));
   }
 
   /** Breaks the product: the cleanup of that capability does nothing. @returns what mends it again */
@@ -319,19 +361,56 @@ export class CrashWorld {
     this.#daemon?.kill();
     await this.#daemon?.ended;
     this.#daemon = undefined;
-    const traces = { instance: await this.#instance(), folders: [this.root] };
-    if ((await tracesOf(traces)).length > 0) {
+    if ((await this.#left()).length > 0) {
       const daemon = await this.daemon();
       await daemon.operate('DELETE', '/v1/vms/v?force=true').catch((error: unknown) => error);
       await daemon.fixLeaks();
       await this.stop();
     }
-    const left = await tracesOf(traces);
+    const left = await this.#left();
     endProcesses(left);
+    await promisify(execFile)('ip', ['link', 'delete', 'dev', this.#uplink]);
     await rm(this.root, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`left on the host:\n${left.join('\n')}`);
   }
 }
+
+const userCache = (): string =>
+  join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'banger');
+
+/** Two blocks of zeros end an archive: tar(5). */
+const emptyTar = Buffer.alloc(1024);
+
+const glob = async (folder: string, name: string): Promise<string[]> =>
+  (await readdir(folder, { recursive: true })).flatMap((path) =>
+    basename(path) === name ? [join(folder, path)] : [],
+  );
+
+/** A bootstrap that takes no minute: the rest of an image's build is as it always is. */
+const makeTinyImages = async (root: string, bin: string): Promise<void> => {
+  await mkdir(join(root, 'c', 'banger'), { recursive: true });
+  const kernels = join(root, 'c', 'banger', 'kernels');
+  await cp(join(userCache(), 'kernels'), kernels, { recursive: true });
+  for (const manifest of await glob(kernels, 'manifest.json')) {
+    await writeFile(join(manifest, '..', 'modules.tar'), emptyTar);
+    const { files } = JSON.parse(await readFile(manifest, 'utf8')) as { files: object };
+    const sizes = { ...files, 'modules.tar': emptyTar.length };
+    await writeFile(manifest, JSON.stringify({ files: sizes }));
+  }
+  const tree = join(root, 't');
+  for (const folder of [
+    'root',
+    'etc/default',
+    'etc/ssh/sshd_config.d',
+    'usr/lib/modules',
+    'usr/sbin',
+  ])
+    await mkdir(join(tree, folder), { recursive: true });
+  await symlink('usr/lib', join(tree, 'lib'));
+  await writeFile(join(tree, 'etc', 'hostname'), 'tiny\n');
+  const script = `#!/bin/sh\nfor last; do :; done\nexec tar -cf "$last" -C ${tree} .\n`;
+  await writeFile(join(bin, 'mmdebstrap'), script, { mode: 0o755 });
+};
 
 const buildStub = async (path: string): Promise<void> => {
   const agent = join(repository, 'capabilities', 'vsock-agent', 'guest');
