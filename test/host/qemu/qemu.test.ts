@@ -28,7 +28,7 @@ import { describeUnless, needsTools } from '../../support/skip.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const never = new AbortController().signal;
-const vm = { id: 'vm-1', name: 'test' };
+const vm = { id: '01a20e28-b76e-75da-96b6-56b2140c6100', name: 'test' };
 const runId = 'run-1';
 const owner = { vmId: vm.id, runId };
 
@@ -156,10 +156,10 @@ describe('the QEMU driver', () => {
 
   describe('a process by its claim', () => {
     const claimOf = (name: string, observed?: Claim['observed']): Claim => ({
-      id: 'qemu/process:vm-1',
+      id: `qemu/process:${vm.id}`,
       seq: 1,
       capability: 'qemu',
-      key: 'process:vm-1',
+      key: `process:${vm.id}`,
       scope: 'run',
       token: name.split('-').at(-1) ?? '',
       ownerId: vm.id,
@@ -268,14 +268,14 @@ describe('the QEMU driver', () => {
       const name = processName(host.instance.token, token);
       const folder = join(host.directory, `vm-${newToken(8)}`);
       await claims.ensure(
-        { key: 'folder:vm-1', scope: 'vm', identity: { kind: 'folder', path: folder } },
+        { key: `folder:${vm.id}`, scope: 'vm', identity: { kind: 'folder', path: folder } },
         async () => {
           await mkdir(folder);
           return { value: undefined };
         },
       );
       const identity = { kind: 'process', name, sockets: [join(folder, 'qmp.sock')] };
-      await claims.acquire({ key: 'process:vm-1', scope: 'run', token, identity }, async () => {
+      await claims.acquire({ key: `process:${vm.id}`, scope: 'run', token, identity }, async () => {
         const args = qemuArgs(
           name,
           start().vm.id,
