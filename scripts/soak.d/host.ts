@@ -11,7 +11,7 @@ export const hostOf = (world: World): Promise<HostState> => hostState(scopeOf(wo
 /** `sysctl …/conf/<device>/forwarding <value>`, which comes and goes with its device. */
 const switchOf = (line: string): string | undefined => /^[+-] (sysctl \S+)/.exec(line)?.[1];
 
-/** What differs since, save backups of the database, and what is of another daemon or another program's devices. */
+/** What differs since, save backups of the database, and what another daemon's or program's name shows to be theirs. */
 export const leftOnHost = async (world: World, before: HostState): Promise<readonly string[]> => {
   const { token } = JSON.parse(
     readFileSync(join(world.stateDirectory, 'instance.json'), 'utf8'),
@@ -23,6 +23,8 @@ export const leftOnHost = async (world: World, before: HostState): Promise<reado
     const name = switchOf(line);
     const isChange =
       name === undefined || diff.some((other) => other !== line && switchOf(other) === name);
-    return !line.includes(backups) && isChange && (owner === undefined || owner.startsWith(token));
+    const isOthersMount = /^[+-] mount /.test(line) && !line.includes(world.folder);
+    const isOthers = isOthersMount || (owner !== undefined && !owner.startsWith(token));
+    return isChange && !isOthers && !line.includes(backups);
   });
 };
