@@ -1,34 +1,35 @@
 // Bundles a script that is TypeScript over the product's own modules, and runs it: run-bundled.mjs ENTRY ARGS…
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 // Below node_modules, so that packages which stay outside of the bundle are found from there.
-const folder = mkdtempSync(join(root, 'node_modules', '.script-'));
-const [entry = '', ...args] = process.argv.slice(2);
-try {
-  const outfile = join(folder, 'script.mjs');
-  await build({
-    absWorkingDir: root,
-    entryPoints: [entry],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'esm',
-    packages: 'external',
-    logLevel: 'warning',
-  });
-  // Ctrl-C is for the script, which cleans up; this process waits for it.
-  process.on('SIGINT', () => undefined);
-  const { status } = spawnSync(process.execPath, [outfile, ...args], {
-    stdio: 'inherit',
-    env: { ...process.env, BANGER_ROOT: root },
-  });
-  process.exitCode = status ?? 1;
-} finally {
-  rmSync(folder, { recursive: true, force: true });
+const modules = join(root, 'node_modules');
+for (const name of readdirSync(modules)) {
+  const pid = /^\.script-(\d+)-/.exec(name)?.[1]; // of one that was killed, where no such process is
+  if (pid !== undefined && !existsSync(`/proc/${pid}`))
+    rmSync(join(modules, name), { recursive: true, force: true });
 }
+const folder = mkdtempSync(join(modules, `.script-${process.pid}-`));
+process.on('exit', () => {
+  rmSync(folder, { recursive: true, force: true });
+});
+const [entry = '', ...args] = process.argv.slice(2);
+const outfile = join(folder, 'script.mjs');
+await build({
+  absWorkingDir: root,
+  entryPoints: [entry],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'esm',
+  packages: 'external',
+  logLevel: 'warning',
+});
+// In this very process: a signal to it is one to the script.
+process.env['BANGER_ROOT'] = root;
+process.argv.splice(1, process.argv.length, outfile, ...args);
+await import(pathToFileURL(outfile).href);

@@ -1,0 +1,61 @@
+import { messageOf } from '../../core/errors.ts';
+import { ensureBuilt } from './build.ts';
+import { bootTestHost } from './host.ts';
+
+const usage = `usage: scripts/testhost build
+       scripts/testhost run [--dir DIR] -- COMMAND…
+`;
+
+const say = (line: string): void => {
+  process.stderr.write(`testhost: ${line}\n`);
+};
+
+interface Arguments {
+  readonly dir?: string;
+  readonly argv: readonly string[];
+}
+
+const parseRun = (args: readonly string[]): Arguments | undefined => {
+  const end = args.indexOf('--');
+  if (end < 0 || end === args.length - 1) return undefined;
+  const [option, dir, ...more] = args.slice(0, end);
+  const argv = args.slice(end + 1);
+  if (option === undefined) return { argv };
+  if (option !== '--dir' || dir === undefined || more.length > 0) return undefined;
+  return { dir, argv };
+};
+
+const run = async (given: Arguments, signal: AbortSignal): Promise<number> => {
+  const { dir, argv } = given;
+  await using host = await bootTestHost({ ...(dir === undefined ? {} : { dir }), signal, say });
+  return await host.stream(argv, process);
+};
+
+const main = async (args: readonly string[], signal: AbortSignal): Promise<number> => {
+  const [command, ...rest] = args;
+  if (command === 'build' && rest.length === 0) {
+    const { template } = await ensureBuilt({ signal, say });
+    say(`ready: ${template}`);
+    return 0;
+  }
+  const given = command === 'run' ? parseRun(rest) : undefined;
+  if (given !== undefined) return run(given, signal);
+  process.stderr.write(usage);
+  return 2;
+};
+
+const stopped = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => {
+    stopped.abort(new Error(`ended by ${signal}`));
+  });
+try {
+  process.exitCode = await main(process.argv.slice(2), stopped.signal);
+} catch (error) {
+  // What broke because we were told to end is of no interest.
+  const why: unknown = stopped.signal.aborted ? stopped.signal.reason : error;
+  say(why instanceof Error && why === error ? (why.stack ?? why.message) : messageOf(why));
+  process.exitCode = 125;
+} finally {
+  process.stdin.destroy();
+}
