@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { untilInterrupted } from '../lib/interrupted.ts';
 import { benchBoot } from './boot.ts';
 import { printReport } from './report.ts';
 
@@ -22,19 +23,12 @@ if (positionals.join(' ') !== 'boot' || !(rounds >= 1) || !(idleSeconds >= 0)) {
   console.error(usage);
   process.exit(2);
 }
-const interrupted = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    interrupted.abort(new Error('interrupted'));
-  });
-}
-
 try {
   const report = await benchBoot({
     rounds,
     idleSeconds,
     trace: values.trace,
-    signal: interrupted.signal,
+    signal: untilInterrupted(),
   });
   if (values.json) console.log(JSON.stringify(report, undefined, 2));
   else printReport(report);

@@ -1,18 +1,9 @@
 import { spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, open, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createExecutor, executorPath } from '../../core/host/create-executor.ts';
 import type { Executor } from '../../core/host/executor.ts';
-
-const nothing = (): void => undefined;
-const silentLog = {
-  debug: nothing,
-  info: nothing,
-  warn: nothing,
-  error: nothing,
-  child: () => silentLog,
-};
+import { openExecutor } from '../lib/executor.ts';
 
 export interface Timed {
   readonly ms: number;
@@ -22,21 +13,14 @@ export interface Timed {
 /** A daemon with a state directory of its own, run from a copy of the build. */
 export class World {
   readonly folder: string;
-  readonly exec: Executor;
-  readonly #close: () => Promise<void>;
+  readonly exec: Executor & AsyncDisposable;
   readonly #env: NodeJS.ProcessEnv;
   readonly #signal: AbortSignal;
 
-  private constructor(
-    folder: string,
-    exec: Executor,
-    signal: AbortSignal,
-    close: () => Promise<void>,
-  ) {
+  private constructor(folder: string, exec: Executor & AsyncDisposable, signal: AbortSignal) {
     this.folder = folder;
     this.exec = exec;
     this.#signal = signal;
-    this.#close = close;
     this.#env = {
       ...process.env,
       BANGER_STATE_DIR: this.stateDirectory,
@@ -58,14 +42,8 @@ export class World {
       join(folder, 'c', 'config.toml'),
       trace ? '[log]\nlevel = "debug"\n' : '# all defaults\n',
     );
-    const stdin = await open('/dev/null');
-    const exec = createExecutor({
-      log: silentLog,
-      helpersLock: { fd: stdin.fd, ready: Promise.resolve() },
-      path: executorPath(process.env['PATH']),
-      isRoot: process.getuid?.() === 0,
-    });
-    return new World(folder, exec, signal, () => stdin.close());
+    const exec = await openExecutor();
+    return new World(folder, exec, signal);
   }
 
   get stateDirectory(): string {
@@ -116,7 +94,7 @@ export class World {
   }
 
   async destroy(): Promise<void> {
-    await this.#close();
+    await this.exec[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { untilInterrupted } from '../lib/interrupted.ts';
 import { printReport } from './report.ts';
 import { soak } from './soak.ts';
 
@@ -17,15 +18,8 @@ if (!Number.isSafeInteger(cycles) || cycles < 1 || !Number.isSafeInteger(atOnce)
   console.error(usage);
   process.exit(2);
 }
-const interrupted = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    interrupted.abort(new Error('interrupted'));
-  });
-}
-
 try {
-  const report = await soak({ cycles, atOnce, signal: interrupted.signal });
+  const report = await soak({ cycles, atOnce, signal: untilInterrupted() });
   if (values.json) console.log(JSON.stringify(report, undefined, 2));
   else printReport(report);
   process.exitCode = report.ok ? 0 : 1;

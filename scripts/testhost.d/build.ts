@@ -13,7 +13,8 @@ import type { Executor } from '../../core/host/executor.ts';
 import { buildDisk } from './disk.ts';
 import * as recipe from './recipe.ts';
 import { buildTemplate, machineVersion } from './template.ts';
-import { openExecutor, operationOf } from './tools.ts';
+import { openExecutor } from '../lib/executor.ts';
+import { operationOf } from './operation.ts';
 
 /** Finished folders in the user's cache. */
 export interface Built {

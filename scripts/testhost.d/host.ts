@@ -8,7 +8,7 @@ import { sparePorts, sshPort, startMachine, type Machine } from './machine.ts';
 import { createRunFolder } from './run-folder.ts';
 import { Session, type Outcome, type RunOptions, type Streams } from './session.ts';
 import { memoryFile, migrate, overlayFile, stateFile } from './template.ts';
-import { openExecutor } from './tools.ts';
+import { openExecutor } from '../lib/executor.ts';
 
 /** Where the folder that was brought in is. */
 export const folderPath = '/srv/dir';

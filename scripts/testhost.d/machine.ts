@@ -138,11 +138,13 @@ export const startMachine = async (
   }
 };
 
+/** A line a connection: `TCP[STATE] …`, and one a port that is forwarded. */
+export const userNetwork = async (qmp: Qmp): Promise<string> =>
+  String(await qmp.execute('human-monitor-command', { 'command-line': 'info usernet' }));
+
 /** The port of 127.0.0.1 that QEMU took for the host's sshd. */
 export const sshPort = async (qmp: Qmp): Promise<number> => {
-  const text = String(
-    await qmp.execute('human-monitor-command', { 'command-line': 'info usernet' }),
-  );
+  const text = await userNetwork(qmp);
   const port = /HOST_FORWARD\]\s+\d+\s+\S+\s+(\d+)/.exec(text)?.[1];
   if (port === undefined) throw new Error(`QEMU forwards no port:\n${text}`);
   return Number(port);

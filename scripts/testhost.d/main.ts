@@ -1,4 +1,6 @@
+import { inspect } from 'node:util';
 import { messageOf } from '../../core/errors.ts';
+import { untilInterrupted } from '../lib/interrupted.ts';
 import { ensureBuilt } from './build.ts';
 import { bootTestHost } from './host.ts';
 
@@ -44,17 +46,13 @@ const main = async (args: readonly string[], signal: AbortSignal): Promise<numbe
   return 2;
 };
 
-const stopped = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.once(signal, () => {
-    stopped.abort(new Error(`ended by ${signal}`));
-  });
+const stopped = untilInterrupted();
 try {
-  process.exitCode = await main(process.argv.slice(2), stopped.signal);
+  process.exitCode = await main(process.argv.slice(2), stopped);
 } catch (error) {
   // What broke because we were told to end is of no interest.
-  const why: unknown = stopped.signal.aborted ? stopped.signal.reason : error;
-  say(why instanceof Error && why === error ? (why.stack ?? why.message) : messageOf(why));
+  const why: unknown = stopped.aborted ? stopped.reason : error;
+  say(why === error ? inspect(why) : messageOf(why));
   process.exitCode = 125;
 } finally {
   process.stdin.destroy();

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientChannel } from 'ssh2';
 
@@ -22,17 +23,9 @@ export interface Streams {
   readonly stderr: NodeJS.WritableStream;
 }
 
-const signalNumbers: Readonly<Record<string, number>> = {
-  HUP: 1,
-  INT: 2,
-  QUIT: 3,
-  ABRT: 6,
-  KILL: 9,
-  SEGV: 11,
-  PIPE: 13,
-  ALRM: 14,
-  TERM: 15,
-};
+/** ssh2 gives them their `SIG`, which RFC 4254 §6.10 leaves out. */
+const signalNumber = (name: string): number =>
+  Object.entries(constants.signals).find(([known]) => known === name)?.[1] ?? 0;
 
 /** sshd gives the command to the login shell as text. */
 export const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
@@ -136,7 +129,7 @@ export class Session {
     return new Promise((resolve, reject) => {
       let code: number | undefined;
       channel.on('exit', (exitCode: number | null, signal?: string) => {
-        code = exitCode ?? 128 + (signalNumbers[signal ?? ''] ?? 0);
+        code = exitCode ?? 128 + signalNumber(signal ?? '');
       });
       channel.once('close', () => {
         if (code === undefined) reject(new Error('the test host went away'));

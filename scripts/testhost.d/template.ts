@@ -5,7 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Qmp } from '../../capabilities/qemu/qmp.ts';
 import type { Executor } from '../../core/host/executor.ts';
 import { clientKeyFile, hostKeyFile, rootFile } from './disk.ts';
-import { machineVersion as machine, sshPort, startMachine, type Machine } from './machine.ts';
+import {
+  machineVersion as machine,
+  sshPort,
+  startMachine,
+  userNetwork,
+  type Machine,
+} from './machine.ts';
 import { modules } from './recipe.ts';
 import { Session } from './session.ts';
 
@@ -14,7 +20,7 @@ export const memoryFile = 'memory';
 export const stateFile = 'state';
 
 /** Raise the number when a template is warmed up otherwise. */
-export const machineVersion = [1, machine];
+export const machineVersion = [2, machine];
 
 const bootDeadlineMs = 300_000;
 
@@ -59,7 +65,7 @@ export const buildTemplate = async (
       say('warming up');
       await warmUp(session);
       session.close();
-      await delay(1000, undefined, { signal }); // sshd ends what served us
+      await untilAlone(running, signal);
       say('saving');
       await save(running);
     } catch (error) {
@@ -95,6 +101,18 @@ const warmUp = async (session: Session): Promise<void> => {
     'node --version; git --version; dmsetup version; iptables-save; ip6tables-save; ssh -V; qemu-img --version; ' +
       'qemu-system-x86_64 --version; mkfs.ext4 -V; debugfs -V; losetup -a; sudo true; perl -e 1; sync',
   );
+};
+
+/** Our connection is none of the saved machine's. @throws Error where it stays */
+const untilAlone = async ({ qmp }: Machine, signal: AbortSignal): Promise<void> => {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    const network = await userNetwork(qmp);
+    if (!/^\s*TCP\[(?!HOST_FORWARD|TIME_WAIT)/m.test(network)) return;
+    if (performance.now() > deadline)
+      throw new Error(`a connection to the test host stays open:\n${network}`);
+    await delay(50, undefined, { signal });
+  }
 };
 
 const save = async ({ qmp, exited }: Machine): Promise<void> => {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { buffer, text } from 'node:stream/consumers';
 
 export interface Outcome {
@@ -16,15 +17,6 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly timeoutMs?: number;
 }
-
-const signalNumbers: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGKILL: 9,
-  SIGPIPE: 13,
-  SIGTERM: 15,
-};
 
 /** Runs a program to its end. @throws Error where it does not end within the time */
 export const runProgram = async (
@@ -44,7 +36,7 @@ export const runProgram = async (
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => {
-      resolve(code ?? 128 + (signalNumbers[signal ?? ''] ?? 0));
+      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });
   });
   try {
