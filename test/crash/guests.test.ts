@@ -23,6 +23,7 @@ describeUnless(
       if (action === undefined) throw new Error(`no action ${name}`);
       const before = run.counts.leaks.length;
       const points = await run.points(action);
+      expect(points.length).toBeGreaterThanOrEqual(pointsEach);
       for (let index = 0; index < pointsEach; index++) {
         const point = points[Math.floor(((index + 0.5) * points.length) / pointsEach)];
         const phase = killPhases[index % killPhases.length];

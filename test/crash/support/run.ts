@@ -7,7 +7,8 @@ import {
   type KillPhase,
   type Point,
 } from './points.ts';
-import { CrashWorld, type CrashWorldOptions } from './world.ts';
+import type { CrashWorldOptions } from './place.ts';
+import { CrashWorld } from './world.ts';
 
 export interface CrashCounts {
   kills: number;

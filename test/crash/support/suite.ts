@@ -4,7 +4,7 @@ import { crashActions, type CrashAction } from './actions.ts';
 import type { Point } from './points.ts';
 import { CrashRun } from './run.ts';
 import { saveCounts } from './totals.ts';
-import type { CrashWorldOptions } from './world.ts';
+import type { CrashWorldOptions } from './place.ts';
 
 /** What no machine without root, a C compiler and the network's tools can do. */
 export const cannotCrash = firstOf(

@@ -1,0 +1,204 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import {
+  copyFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
+import { newToken } from '../../../core/token.ts';
+import { copyProduct } from '../../e2e/support/product.ts';
+import type { DaemonPlace } from './daemon.ts';
+
+const repository = join(import.meta.dirname, '..', '..', '..');
+
+/** Host commands that get a shim; a command without one is a failure of the suite, which names it. */
+export const tools = [
+  'chown',
+  'cp',
+  'debugfs',
+  'dmsetup',
+  'e2fsck',
+  'ip',
+  'iptables-restore',
+  'iptables-save',
+  'losetup',
+  'mkfs.ext4',
+  'qemu-img',
+  'qemu-system-x86_64',
+  'resize2fs',
+  'rm',
+  'ssh-keygen',
+  'sysctl',
+  'tar',
+  'timeout',
+  'tune2fs',
+];
+
+export interface CrashWorldOptions {
+  readonly rootfs: string;
+  /** The real VMM instead of the stub. */
+  readonly guests?: boolean;
+  /** A cache of its own, in which no image is, and a bootstrap of a few files. */
+  readonly tinyImages?: boolean;
+}
+
+/** Where the daemons of one world live, and what stands around them. */
+export interface CrashPlace {
+  readonly root: string;
+  readonly state: string;
+  /** What the preload and the shims are told by. */
+  readonly control: string;
+  readonly daemon: DaemonPlace;
+  /** The way outside for this world's guests: of two that shared one, each would see what the other does. */
+  readonly uplink: string;
+}
+
+const run = promisify(execFile);
+
+export const forwardingOf = (device: string): string =>
+  `/proc/sys/net/ipv4/conf/${device}/forwarding`;
+
+/** Whether a tiny image has the kernel that it takes from the user's cache. */
+export const hasKernel = (): boolean => existsSync(join(userCache(), 'kernels'));
+
+/** A copy of the product with its shims, its preload, its configuration and its uplink. */
+export const makePlace = async (options: CrashWorldOptions): Promise<CrashPlace> => {
+  const root = await realpath(await mkdtemp(join(tmpdir(), 'bgc-')));
+  const uplink = `bgc${newToken(8)}`;
+  await run('ip', ['link', 'add', 'dev', uplink, 'up', 'type', 'bridge']);
+  try {
+    await writeFile(forwardingOf(uplink), '0');
+    return await furnish(root, uplink, options);
+  } catch (error) {
+    await removePlace({ root, uplink });
+    throw error;
+  }
+};
+
+export const removePlace = async ({
+  root,
+  uplink,
+}: Pick<CrashPlace, 'root' | 'uplink'>): Promise<void> => {
+  await run('ip', ['link', 'delete', 'dev', uplink]);
+  await rm(root, { recursive: true, force: true });
+};
+
+const furnish = async (
+  root: string,
+  uplink: string,
+  { rootfs, guests = false, tinyImages = false }: CrashWorldOptions,
+): Promise<CrashPlace> => {
+  const product = join(root, 'p');
+  const control = join(root, 'k');
+  const bin = join(root, 'b');
+  await copyProduct(product);
+  await mkdir(bin);
+  if (!guests) await buildStub(join(bin, 'qemu-system-x86_64'));
+  if (tinyImages) await makeTinyImages(root, bin);
+  const shims = await makeShims(control);
+  const preload = join(control, 'preload.mjs');
+  await build({
+    entryPoints: [join(import.meta.dirname, 'preload.ts')],
+    outfile: preload,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'warning',
+  });
+  const config = join(root, 'config.toml');
+  await writeFile(
+    config,
+    '[log]\nlevel = "debug"\n[defaults]\nvcpus = 1\nmemory = "256M"\ndisk_size = "1G"\n' +
+      // KVM is the stub's to ignore; it saves the measurement that emulation needs.
+      `[qemu]\nacceleration = "${guests ? 'auto' : 'kvm'}"\n[rootfs]\ndriver = "${rootfs}"\n` +
+      `[nat]\nuplinks = ["${uplink}"]\n`,
+  );
+  const runtime = join(root, 'r');
+  const state = join(root, 's');
+  const realPath = `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`;
+  const env = {
+    ...(process.env['HOME'] === undefined ? {} : { HOME: process.env['HOME'] }),
+    PATH: `${shims}:${bin}:${realPath}`,
+    ...(tinyImages ? { XDG_CACHE_HOME: join(root, 'c') } : {}),
+    BANGER_CONFIG: config,
+    BANGER_STATE_DIR: state,
+    BANGER_RUNTIME_DIR: runtime,
+    BANGER_CRASH_CONTROL: control,
+  };
+  const socketPath = join(runtime, 'banger.sock');
+  const daemon = { product, socketPath, preload, env, logPath: join(root, 'daemon.out') };
+  return { root, state, control, daemon, uplink };
+};
+
+const makeShims = async (control: string): Promise<string> => {
+  const shims = join(control, 'shims');
+  await mkdir(shims, { recursive: true });
+  await copyFile(join(import.meta.dirname, 'shim.sh'), join(shims, 'shim'));
+  for (const tool of tools) await symlink('shim', join(shims, tool));
+  return shims;
+};
+
+const userCache = (): string =>
+  join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'banger');
+
+/** Two blocks of zeros end an archive: tar(5). */
+const emptyTar = Buffer.alloc(1024);
+
+const glob = async (folder: string, name: string): Promise<string[]> =>
+  (await readdir(folder, { recursive: true })).flatMap((path) =>
+    basename(path) === name ? [join(folder, path)] : [],
+  );
+
+/** A bootstrap that takes no minute: the rest of an image's build is as it always is. */
+const makeTinyImages = async (root: string, bin: string): Promise<void> => {
+  await mkdir(join(root, 'c', 'banger'), { recursive: true });
+  const kernels = join(root, 'c', 'banger', 'kernels');
+  await cp(join(userCache(), 'kernels'), kernels, { recursive: true });
+  for (const manifest of await glob(kernels, 'manifest.json')) {
+    await writeFile(join(manifest, '..', 'modules.tar'), emptyTar);
+    const { files } = JSON.parse(await readFile(manifest, 'utf8')) as { files: object };
+    const sizes = { ...files, 'modules.tar': emptyTar.length };
+    await writeFile(manifest, JSON.stringify({ files: sizes }));
+  }
+  const tree = join(root, 't');
+  for (const folder of [
+    'root',
+    'etc/default',
+    'etc/ssh/sshd_config.d',
+    'usr/lib/modules',
+    'usr/sbin',
+  ])
+    await mkdir(join(tree, folder), { recursive: true });
+  await symlink('usr/lib', join(tree, 'lib'));
+  await writeFile(join(tree, 'etc', 'hostname'), 'tiny\n');
+  const script = `#!/bin/sh\nfor last; do :; done\nexec tar -cf "$last" -C ${tree} .\n`;
+  await writeFile(join(bin, 'mmdebstrap'), script, { mode: 0o755 });
+};
+
+const buildStub = async (path: string): Promise<void> => {
+  const agent = join(repository, 'capabilities', 'vsock-agent', 'guest');
+  await run('cc', [
+    '-std=gnu11',
+    '-O1',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-D_GNU_SOURCE',
+    `-I${agent}`,
+    '-o',
+    path,
+    join(import.meta.dirname, '..', 'stub-vmm', 'stub-vmm.c'),
+    join(agent, 'cobs.c'),
+  ]);
+};
