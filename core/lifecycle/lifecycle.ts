@@ -266,18 +266,24 @@ export class Lifecycle {
     });
   }
 
-  /** Looks after VMs that run and that nobody works on; each check is short. */
+  /** Looks after all VMs, one after the other. */
   async checkHealth(): Promise<void> {
-    for (const { id, name, run } of this.#deps.vms.list()) {
-      if (run.state !== 'running' || this.#active.has(id) || this.#closing) continue;
-      const check = checkHealth(this.#deps, id)
+    for (const { id } of this.#deps.vms.list()) await this.checkHealthOf(id);
+  }
+
+  /** Of a VM that runs and that nobody works on; others are left to who does. */
+  async checkHealthOf(vmId: string): Promise<void> {
+    const vm = this.#deps.vms.find(vmId);
+    if (vm?.run.state !== 'running' || this.#active.has(vmId) || this.#closing) return;
+    const check =
+      this.#checks.get(vmId) ??
+      checkHealth(this.#deps, vmId)
         .catch((error: unknown) => {
-          this.#deps.log.error({ vm: name, err: error }, 'health check failed');
+          this.#deps.log.error({ vm: vm.name, err: error }, 'health check failed');
         })
-        .finally(() => this.#checks.delete(id));
-      this.#checks.set(id, check);
-      await check;
-    }
+        .finally(() => this.#checks.delete(vmId));
+    this.#checks.set(vmId, check);
+    await check;
   }
 
   /** An ephemeral VM's client is gone. */

@@ -140,11 +140,11 @@ export class Recovery {
   }
 
   async #recoverRunning(vm: Vm): Promise<void> {
-    const { registry, ledger, vms, log } = this.#deps;
+    const { registry, ledger, log } = this.#deps;
     const found = registry.drivers().find(({ driver }) => driver.id === vm.run.driver);
     if (found === undefined) {
       // It may well run: that is for the one who switched its VMM off to mend, not for us to end.
-      vms.setCondition(vm.id, 'unattended', `its VMM '${vm.run.driver ?? ''}' is not at work`);
+      this.#leaveUnattended(vm, `its VMM '${vm.run.driver ?? ''}' is not at work`);
       return;
     }
     const operation = this.#operation(vm);
@@ -155,11 +155,17 @@ export class Recovery {
       handle = await found.driver.attach(operation, claims);
     } catch (error) {
       log.error({ vm: vm.name, err: error }, 'the VMM does not answer');
-      vms.setCondition(vm.id, 'unattended', `its VMM does not answer: ${messageOf(error)}`);
+      this.#leaveUnattended(vm, `its VMM does not answer: ${messageOf(error)}`);
       return;
     }
     if (handle === undefined) await this.#unwind(vm, null);
     else await this.#adopt(vm, handle);
+  }
+
+  /** It stays as it is; an ephemeral one still goes with its client. */
+  #leaveUnattended(vm: Vm, why: string): void {
+    this.#deps.vms.setCondition(vm.id, 'unattended', why);
+    if (vm.ephemeral) this.#lifecycle.leases.expect(vm.id);
   }
 
   #operation(vm: Vm): RunningOperation & { vm: Vm; runId: string } {

@@ -93,12 +93,12 @@ const doctor = async (kernel: Kernel): Promise<DoctorReport> => {
 };
 
 const leaksOf = async (
-  { recovery, ledger, vms }: Kernel,
+  { recovery, ledger, vms, lifecycle }: Kernel,
   look: typeof reportLeaks,
 ): Promise<LeakReport['leaks']> => {
   await recovery.ofHost();
   await Promise.all(vms.list().map(({ id }) => recovery.of(id)));
-  return look({ ledger, vms });
+  return look({ ledger, vms, lifecycle });
 };
 
 const leakReport = (leaks: LeakReport['leaks']): LeakReport => ({
