@@ -5,6 +5,10 @@ const banned = [
     selector: "TSAsExpression > TSAsExpression[typeAnnotation.type='TSUnknownKeyword']",
     message: '`as unknown as` hides a wrong type: narrow it, or parse it.',
   },
+  {
+    selector: "MemberExpression[object.name='AbortSignal'][property.name='timeout']",
+    message: 'Under AbortSignal.any it is lost by a garbage collection: use deadlineSignal.',
+  },
   { selector: 'TSEnumDeclaration', message: 'Use a union of literals.' },
   { selector: 'TSTypeAssertion', message: 'Write `value as Type`.' },
   {

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Capability, ErasedAction, Handlers, Provided } from './capability.ts';
+import { deadlineSignal } from './deadline.ts';
 import { BangerError, messageOf } from './errors.ts';
 import type { Executor } from './host/executor.ts';
 import type { Host, Instance } from './host/host.ts';
@@ -200,10 +201,7 @@ export class Registry {
     }
     if (preStop !== undefined) {
       this.hooks.preStop.tapPromise({ name: capability.id, stage: -index }, async (operation) => {
-        const deadline = AbortSignal.any([
-          operation.signal,
-          AbortSignal.timeout(preStopDeadlineMs),
-        ]);
+        const deadline = deadlineSignal(preStopDeadlineMs, operation.signal);
         await call('preStop', operation, () =>
           within(deadline, preStop({ ...operation, signal: deadline }, bound(operation))),
         ).catch((error: unknown) => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   BangerError,
+  deadlineSignal,
   newToken,
   observePath,
   type Claims,
@@ -83,7 +84,7 @@ const connectQmp = async (
   log: { readonly path: string; readonly from: number },
   signal: AbortSignal,
 ): Promise<Qmp> => {
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(startDeadlineMs)]);
+  const deadline = deadlineSignal(startDeadlineMs, signal);
   const ended = new AbortController();
   const failed = child.exited.then(async ({ code, signal: by }): Promise<never> => {
     ended.abort();
@@ -176,7 +177,7 @@ export const createQemuDriver = (
       for (const { identity, observed } of claims.list({ scope: 'run' })) {
         if (identity.kind !== 'process' || observed === undefined || !('pid' in observed)) continue;
         if (!(await isOurs(observed, identity.name))) continue;
-        const deadline = AbortSignal.timeout(startDeadlineMs);
+        const deadline = deadlineSignal(startDeadlineMs);
         const qmp = await Qmp.connect(join(folder, qmpSocket), deadline);
         return createHandle(folder, qmp, observed);
       }

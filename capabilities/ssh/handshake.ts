@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { BangerError } from '../../core/plugin-api/index.ts';
+import { BangerError, deadlineSignal } from '../../core/plugin-api/index.ts';
 
 export interface Login {
   readonly host: string;
@@ -77,7 +77,7 @@ export const waitForSsh = async (
   deadlineMs: number,
   signal: AbortSignal,
 ): Promise<void> => {
-  const either = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
+  const either = deadlineSignal(deadlineMs, signal);
   let why = 'no answer';
   for (;;) {
     signal.throwIfAborted();

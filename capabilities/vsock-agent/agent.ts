@@ -2,6 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { deadlineSignal } from '../../core/plugin-api/index.ts';
 import { AgentError } from './agent-error.ts';
 import type { ConnectionPool } from './pool.ts';
 import { feedStdin, type StdinSource } from './stdin.ts';
@@ -84,15 +85,14 @@ export class Agent {
 
   /** The guest's first answer. Where the stream is there before the guest is, one question does. */
   async waitReady({ deadlineMs, signal }: ReadyOptions): Promise<Health> {
-    const late = AbortSignal.timeout(deadlineMs);
-    const either = signal ? AbortSignal.any([signal, late]) : late;
+    const either = deadlineSignal(deadlineMs, signal);
     let last: unknown;
     for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_LAST_MS)) {
       try {
         return await this.healthz(either);
       } catch (error) {
         signal?.throwIfAborted();
-        if (late.aborted) throw silent(deadlineMs, last ?? error);
+        if (either.aborted) throw silent(deadlineMs, last ?? error);
         if (!(error instanceof AgentError && error.transient)) throw error;
         last = error;
       }

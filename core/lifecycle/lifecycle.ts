@@ -1,6 +1,7 @@
 import { totalmem } from 'node:os';
 import { v7 as uuidv7 } from 'uuid';
 import type { CreateVm, Operation } from '../api/contract/types.ts';
+import { deadlineSignal } from '../deadline.ts';
 import { BangerError, toBangerError } from '../errors.ts';
 import type { RunningOperation } from '../operation/operations.ts';
 import { ImagesRef } from '../plugin-api/services/images.ts';
@@ -305,7 +306,7 @@ export class Lifecycle {
   async close(deadlineMs: number): Promise<void> {
     this.#closing = true;
     this.leases.close();
-    const deadline = AbortSignal.timeout(deadlineMs);
+    const deadline = deadlineSignal(deadlineMs);
     const all = Promise.all([this.#deps.operations.allSettled(), ...this.#checks.values()]);
     await within(deadline, all).catch((error: unknown) => {
       this.#deps.log.warn({ error }, 'operations are still under way; they will be recovered');

@@ -1,4 +1,5 @@
 import type { ProvisionStep } from '../capability.ts';
+import { deadlineSignal } from '../deadline.ts';
 import { BangerError, messageOf } from '../errors.ts';
 import type { VmOperation } from '../operation/context.ts';
 import type { Guest } from '../plugin-api/services/guest.ts';
@@ -15,10 +16,7 @@ const runScript = async (
   guest: Guest,
   operation: VmOperation,
 ): Promise<void> => {
-  const signal = AbortSignal.any([
-    operation.signal,
-    AbortSignal.timeout(step.timeoutMs ?? defaultScriptTimeoutMs),
-  ]);
+  const signal = deadlineSignal(step.timeoutMs ?? defaultScriptTimeoutMs, operation.signal);
   let output = '';
   const keep = (chunk: Buffer): void => {
     output = (output + chunk.toString('utf8')).slice(-outputTailBytes);

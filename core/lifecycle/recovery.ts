@@ -1,3 +1,4 @@
+import { deadlineSignal } from '../deadline.ts';
 import { BangerError, messageOf, toBangerError } from '../errors.ts';
 import type { RunningOperation } from '../operation/operations.ts';
 import type { Vm } from '../vm/repository.ts';
@@ -192,7 +193,7 @@ export class Recovery {
     vms.setCondition(vm.id, 'unattended');
     this.#lifecycle.adopt(vm, handle);
     try {
-      const deadline = AbortSignal.timeout(resumeDeadlineMs);
+      const deadline = deadlineSignal(resumeDeadlineMs);
       const operation = { ...this.#operation(vm), signal: deadline };
       await within(deadline, registry.hooks.resume.promise(operation));
     } catch (error) {

@@ -1,3 +1,4 @@
+import { deadlineSignal } from '../deadline.ts';
 import { messageOf } from '../errors.ts';
 import type { VmOperation } from '../operation/context.ts';
 import type { RunningOperation } from '../operation/operations.ts';
@@ -36,13 +37,11 @@ export const stopVm = async (
   const isHurried = (): boolean => hurry.aborted;
   if (handle !== undefined && !isHurried()) {
     running.stage('shutdown');
-    const deadline = AbortSignal.any([hurry, AbortSignal.timeout(settings.stopTimeoutMs)]);
+    const deadline = deadlineSignal(settings.stopTimeoutMs, hurry);
     try {
       await registry.hooks.preStop.promise({ ...operation, signal: deadline });
       const guest = registry.service(GuestsRef);
-      await guest
-        ?.of(vm)
-        .shutdown(AbortSignal.any([deadline, AbortSignal.timeout(shutdownRequestMs)]));
+      await guest?.of(vm).shutdown(deadlineSignal(shutdownRequestMs, deadline));
       await within(deadline, handle.exited);
     } catch (error) {
       if (!isHurried())

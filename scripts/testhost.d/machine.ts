@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { deadlineSignal } from '../../core/deadline.ts';
 import { Qmp } from '../../capabilities/qemu/qmp.ts';
 import { initrdFile, kernelFile } from './disk.ts';
 
@@ -128,7 +129,7 @@ export const startMachine = async (
     silent.abort();
   });
   try {
-    const deadline = AbortSignal.any([signal, silent.signal, AbortSignal.timeout(20_000)]);
+    const deadline = deadlineSignal(20_000, signal, silent.signal);
     const qmp = await Qmp.connect(join(folder, 'qmp.sock'), deadline);
     return { qmp, console, exited, kill };
   } catch (error) {

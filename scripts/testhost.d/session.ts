@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { deadlineSignal } from '../../core/deadline.ts';
 import { Client, type ClientChannel } from 'ssh2';
 
 export interface Outcome {
@@ -87,7 +88,7 @@ export class Session {
       stdout: Buffer.concat(chunks.stdout).toString('utf8'),
       stderr: Buffer.concat(chunks.stderr).toString('utf8'),
     });
-    const late = AbortSignal.timeout(timeoutMs);
+    const late = deadlineSignal(timeoutMs);
     const code = await this.#codeOf(channel, late).catch((error: unknown) => {
       const { stdout, stderr } = said();
       throw new Error(`${argv.join(' ')}: no end\n${stdout}${stderr}`, { cause: error });

@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { deadlineSignal } from '../../../core/deadline.ts';
 import { ensureCachedFolder, removeCachedFolder } from '../../../core/host/cached-folder.ts';
 import { lockExclusively } from '../../../core/host/helpers-lock.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -112,7 +113,7 @@ describe('a cached folder', () => {
   it('gives up waiting when it is told to, and frees its lock whatever comes', async () => {
     const root = await tempDir();
     const lock = await lockExclusively(join(root, 'key.lock'));
-    const signal = AbortSignal.timeout(20);
+    const signal = deadlineSignal(20);
     await expect(ensureCachedFolder(root, 'key', put('x'), { signal })).rejects.toThrow();
     await lock?.close();
     const stubborn = (): Promise<void> => Promise.reject(new Error('cannot remove'));

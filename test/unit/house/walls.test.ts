@@ -175,6 +175,7 @@ it('stops what is on the list of nevers', async () => {
     'core/any.ts': ['export const x = (y: any): string => typeof y;', 'no-explicit-any'],
     'core/cast.ts': ["export const x = 'a' as unknown as number;", 'as unknown as'],
     'core/angle.ts': ["export const x = <'a'>String();", 'value as Type'],
+    'core/timeout.ts': ['export const x = AbortSignal.timeout(1);', 'use deadlineSignal'],
     'core/enum.ts': ['export enum X { A }', 'union of literals'],
     'core/empty.ts': ['try { JSON.parse(""); } catch {}', 'no handling'],
     'core/ignore.ts': ['try { JSON.parse(""); } catch { /* ignore */ }', 'no handling'],

@@ -3,10 +3,11 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
+import { deadlineSignal } from '../../../core/deadline.ts';
 import { Qmp } from '../../../capabilities/qemu/qmp.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
-const soon = (): AbortSignal => AbortSignal.timeout(5_000);
+const soon = (): AbortSignal => deadlineSignal(5_000);
 const greeting = { QMP: { version: {}, capabilities: [] } };
 
 interface Command {
@@ -83,9 +84,9 @@ describe('QMP', () => {
   it('gives up on a QEMU that is not there, and on one that says nothing', async () => {
     const path = join(await tempDir(), 'qmp');
     const silent = { code: 'VMM_FAILED', message: expect.stringContaining('answer') as string };
-    await expect(Qmp.connect(path, AbortSignal.timeout(30))).rejects.toMatchObject(silent);
+    await expect(Qmp.connect(path, deadlineSignal(30))).rejects.toMatchObject(silent);
     await listen(path, () => undefined);
-    await expect(Qmp.connect(path, AbortSignal.timeout(30))).rejects.toMatchObject(silent);
+    await expect(Qmp.connect(path, deadlineSignal(30))).rejects.toMatchObject(silent);
     await expect(Qmp.connect(path, AbortSignal.abort())).rejects.toMatchObject(silent);
   });
 
