@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { tracingChannel } from 'node:diagnostics_channel';
-import { access, constants, open } from 'node:fs/promises';
+import { access, constants, open, type FileHandle } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -207,18 +207,24 @@ export const createExecutor = (options: ExecutorOptions): Executor => {
     detachOptions: DetachOptions,
   ): Promise<DetachedProcess> => {
     const path = await locate(file);
-    return commands.tracePromise(() => launch(file, path, args, detachOptions), {
-      command: [file, ...args],
-    });
+    const log = await open(detachOptions.logPath, 'a', 0o600);
+    try {
+      return await commands.tracePromise(() => launch(file, path, args, detachOptions, log), {
+        command: [file, ...args],
+      });
+    } finally {
+      await log.close();
+    }
   };
 
+  /** The process is there before anything is awaited: `banger:command` says so. */
   const launch = async (
     file: string,
     path: string,
     args: readonly string[],
     detachOptions: DetachOptions,
+    log: FileHandle,
   ): Promise<DetachedProcess> => {
-    const log = await open(detachOptions.logPath, 'a', 0o600);
     try {
       // A real file as stdout and stderr, and no helpers lock: this one is meant to outlive us.
       const child = spawn(path, args, {
@@ -246,8 +252,6 @@ export const createExecutor = (options: ExecutorOptions): Executor => {
       throw new BangerError('COMMAND_FAILED', `${file} could not be started: ${messageOf(error)}`, {
         cause: error,
       });
-    } finally {
-      await log.close();
     }
   };
 

@@ -1,6 +1,7 @@
 // Built and loaded into the daemon under test (node --import). It follows claims and host commands by their diagnostic
 // channels and, at the one point that the suite has armed, kills the daemon or makes the command fail.
 // Everything is synchronous: what is killed "before" has not begun.
+import { ChildProcess } from 'node:child_process';
 import { subscribe, tracingChannel } from 'node:diagnostics_channel';
 import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -81,18 +82,31 @@ subscribe('banger:claim:committing', (change) => {
   reach(change, 'during');
 });
 
-const shims = join(control, 'shims');
-/** Set while a command is being started that has to run into its time-out. */
-const mood = { impatient: false };
+/** Set while the armed command is being started: what its shim has to do. */
+const starting: { act?: string } = {};
 const setTimeoutOfNode = globalThis.setTimeout;
 globalThis.setTimeout = new Proxy(setTimeoutOfNode, {
   apply: (target, self, [work, ms, ...rest]: [() => void, number, ...unknown[]]) =>
     Reflect.apply(target, self, [
       work,
-      mood.impatient && ms >= 1000 ? 200 : ms,
+      starting.act === 'hang' && ms >= 1000 ? 200 : ms,
       ...rest,
     ]) as unknown,
 });
+// Not in Node's types; https://github.com/nodejs/node/blob/v20.x/lib/internal/child_process.js
+const spawnOfNode: unknown = Reflect.get(ChildProcess.prototype, 'spawn');
+if (typeof spawnOfNode !== 'function')
+  throw new Error('this Node has no ChildProcess.prototype.spawn');
+Reflect.set(
+  ChildProcess.prototype,
+  'spawn',
+  new Proxy(spawnOfNode, {
+    apply: (target, self, [options]: [{ readonly envPairs: string[] }]) => {
+      if (starting.act !== undefined) options.envPairs.push(`BANGER_CRASH_ACT=${starting.act}`);
+      return Reflect.apply(target, self, [options]) as unknown;
+    },
+  }),
+);
 
 tracingChannel<string, CommandSpan>('banger:command').subscribe({
   start: (span) => {
@@ -102,15 +116,14 @@ tracingChannel<string, CommandSpan>('banger:command').subscribe({
     // A VMM is meant to outlive the daemon: nothing waits for it.
     const holds = arm.phase === 'during' && !tool.startsWith('qemu-system');
     const act = arm.mode === 'fail' ? arm.how : holds ? 'hold' : undefined;
-    if (act !== undefined) writeFileSync(join(shims, `.act-${tool}`), act);
-    mood.impatient = act === 'hang';
+    if (act !== undefined) starting.act = act;
     if (arm.mode !== 'fail') return;
     writeFileSync(join(control, 'reached'), arm.id);
     rmSync(join(control, 'arm.json'));
   },
   // The process is there.
   end: (span) => {
-    mood.impatient = false;
+    delete starting.act;
     reach(span, 'during');
   },
   asyncStart: (span) => {

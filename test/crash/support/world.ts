@@ -82,8 +82,6 @@ export class CrashWorld {
 
   async #disarm(): Promise<void> {
     await rm(join(this.#place.control, 'arm.json'), { force: true });
-    for (const tool of tools)
-      await rm(join(this.#place.control, 'shims', `.act-${tool}`), { force: true });
   }
 
   async #wasReached(id: string): Promise<boolean> {
