@@ -160,6 +160,9 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
               provide(VmsRef, {
                 get: (name) => c.vms.get(name),
                 isRunning: ({ id }) => c.vms.find(id)?.run.state === 'running',
+                setCondition: ({ id }, kind, detail) => {
+                  if (c.vms.find(id)?.run.state === 'running') c.vms.setCondition(id, kind, detail);
+                },
               }),
             ],
           }),

@@ -7,24 +7,30 @@ import {
   type Claims,
   type Executor,
   type ImageSpec,
-  type PathObserved,
   type StartOperation,
 } from '../../core/plugin-api/index.ts';
-import { chooseDriver, createDisk, formatOf, tryReflink } from './drivers.ts';
-import type { RootfsIdentity } from './identity.ts';
+import {
+  chooseDriver,
+  createDisk,
+  extensionOf,
+  tryReflink,
+  type DriverSetting,
+} from './drivers.ts';
+import type { DiskIdentity, RootfsIdentity, RootfsObserved } from './identity.ts';
+import { snapshotObstacle } from './obstacle.ts';
 
-type RootfsClaims = Claims<RootfsIdentity, PathObserved>;
+type RootfsClaims = Claims<RootfsIdentity, RootfsObserved>;
+export type DiskClaim = Claim<DiskIdentity, RootfsObserved>;
+
+export const isDisk = (claim: Claim<RootfsIdentity, RootfsObserved>): claim is DiskClaim =>
+  claim.identity.kind === 'disk';
 
 export interface DiskMaker {
-  make(
-    operation: StartOperation,
-    image: ImageSpec,
-    claims: RootfsClaims,
-  ): Promise<Claim<RootfsIdentity, PathObserved>>;
+  make(operation: StartOperation, image: ImageSpec, claims: RootfsClaims): Promise<DiskClaim>;
 }
 
 export interface DiskMakerOptions {
-  readonly setting: 'auto' | RootfsIdentity['driver'];
+  readonly setting: DriverSetting;
   readonly directory: string;
   readonly exec: Executor;
 }
@@ -39,7 +45,7 @@ export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions):
     const token = newToken(8);
     const path = join(directory, `root-${token}.raw`);
     const probe = await claims.ensure(
-      { key: token, scope: 'op', token, identity: { path, driver: 'reflink' } },
+      { key: token, scope: 'op', token, identity: { kind: 'disk', path, driver: 'reflink' } },
       async () => {
         works = await tryReflink(image, path);
         return { value: undefined, ...(works ? { observed: await observePath(path) } : {}) };
@@ -51,23 +57,30 @@ export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions):
 
   return {
     make: async ({ vm, machine, signal }, image, claims) => {
-      if (setting === 'auto' || setting === 'reflink')
-        reflink ??= await probeReflink(image.rootPath, claims);
-      const driver = chooseDriver(setting, reflink ?? false, machine.diskFormats);
+      const driver = await chooseDriver(setting, machine.diskFormats, {
+        reflink: async () => (reflink ??= await probeReflink(image.rootPath, claims)),
+        snapshotObstacle: () => snapshotObstacle(exec),
+      });
       if (driver === 'qcow2') await exec.require('qemu-img');
       const token = newToken(8);
-      const path = join(directory, `root-${token}.${formatOf[driver]}`);
+      const path = join(directory, `root-${token}.${extensionOf[driver]}`);
       const { size } = await stat(image.rootPath);
       const bytes = Math.max(size, vm.diskBytes);
-      const identity = { path, driver, ...(bytes > size ? { grownTo: bytes } : {}) };
+      const identity: DiskIdentity = {
+        kind: 'disk',
+        path,
+        driver,
+        ...(bytes > size ? { grownTo: bytes } : {}),
+      };
       // The key is the VM's: whatever goes wrong, it never has two root disks.
-      return claims.ensure(
+      const claim = await claims.ensure(
         { key: vm.id, scope: 'vm', token, identity, uses: [image.claimId] },
         async () => {
           await createDisk(driver, image.rootPath, path, bytes, exec, signal);
           return { value: undefined, observed: await observePath(path) };
         },
       );
+      return { ...claim, identity };
     },
   };
 };

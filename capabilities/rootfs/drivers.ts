@@ -1,10 +1,22 @@
-import { chmod, constants, copyFile, truncate } from 'node:fs/promises';
+import { chmod, constants, copyFile, open, truncate } from 'node:fs/promises';
 import { BangerError, type DiskFormat, type Executor } from '../../core/plugin-api/index.ts';
+import { cowBytes } from './cow.ts';
 import type { RootfsDriver } from './identity.ts';
 
+export type DriverSetting = 'auto' | RootfsDriver;
+
+/** Of the drive that the VMM gets. */
 export const formatOf: Readonly<Record<RootfsDriver, DiskFormat>> = {
   reflink: 'raw',
   qcow2: 'qcow2',
+  'dm-snapshot': 'raw',
+  copy: 'raw',
+};
+
+export const extensionOf: Readonly<Record<RootfsDriver, string>> = {
+  reflink: 'raw',
+  qcow2: 'qcow2',
+  'dm-snapshot': 'cow',
   copy: 'raw',
 };
 
@@ -22,25 +34,26 @@ export const tryReflink = async (image: string, path: string): Promise<boolean> 
   }
 };
 
+/** What the host can do, asked only where the answer matters. */
+export interface HostAbilities {
+  reflink(): Promise<boolean>;
+  /** Why dm-snapshot does not work here, or undefined where it does. */
+  snapshotObstacle(): Promise<BangerError | undefined>;
+}
+
 /**
- * The cheapest means that the host and the VMM share.
- * @throws BangerError INPUT_INVALID where the setting asks for one that they do not
+ * The best means that the host and the VMM share: first those that cost nothing per start and need no privilege.
+ * @throws BangerError INPUT_INVALID, TOOL_MISSING, PRIVILEGE_UNAVAILABLE where the setting asks for one that they do not
  */
-export const chooseDriver = (
-  setting: 'auto' | RootfsDriver,
-  reflink: boolean,
+export const chooseDriver = async (
+  setting: DriverSetting,
   formats: readonly DiskFormat[],
-): RootfsDriver => {
+  host: HostAbilities,
+): Promise<RootfsDriver> => {
   if (setting === 'auto') {
-    if (reflink && formats.includes('raw')) return 'reflink';
-    return formats.includes('qcow2') ? 'qcow2' : 'copy';
-  }
-  if (setting === 'reflink' && !reflink) {
-    throw new BangerError(
-      'INPUT_INVALID',
-      'rootfs.driver is "reflink", but the file system of the state directory cannot',
-      { remedy: 'Set rootfs.driver to "auto", or move the state directory to btrfs or xfs.' },
-    );
+    if (formats.includes('raw') && (await host.reflink())) return 'reflink';
+    if (formats.includes('qcow2')) return 'qcow2';
+    return (await host.snapshotObstacle()) === undefined ? 'dm-snapshot' : 'copy';
   }
   if (!formats.includes(formatOf[setting])) {
     throw new BangerError(
@@ -49,13 +62,22 @@ export const chooseDriver = (
       { remedy: 'Set rootfs.driver to "auto".' },
     );
   }
+  if (setting === 'reflink' && !(await host.reflink())) {
+    throw new BangerError(
+      'INPUT_INVALID',
+      'rootfs.driver is "reflink", but the file system of the state directory cannot',
+      { remedy: 'Set rootfs.driver to "auto", or move the state directory to btrfs or xfs.' },
+    );
+  }
+  const obstacle = setting === 'dm-snapshot' ? await host.snapshotObstacle() : undefined;
+  if (obstacle !== undefined) throw obstacle;
   return setting;
 };
 
 const copyTimeoutMs = 300_000;
 
 /**
- * Makes `path`, which reads as the image and takes this VM's writes.
+ * Makes `path`, which reads as the image and takes this VM's writes; under dm-snapshot, what takes the writes.
  * @param bytes not less than the image's; what is beyond it is for the guest to grow into
  */
 export const createDisk = async (
@@ -66,17 +88,31 @@ export const createDisk = async (
   exec: Executor,
   signal: AbortSignal,
 ): Promise<void> => {
-  const isOverlay = driver === 'qcow2';
-  if (isOverlay) {
-    await exec.run(
-      'qemu-img',
-      ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', image, path, String(bytes)],
-      { signal },
-    );
-  } else {
-    const how = driver === 'reflink' ? ['--reflink=always'] : ['--sparse=always', '--reflink=auto'];
-    await exec.run('cp', [...how, '--', image, path], { signal, timeoutMs: copyTimeoutMs });
+  switch (driver) {
+    case 'qcow2':
+      await exec.run(
+        'qemu-img',
+        ['create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', image, path, String(bytes)],
+        { signal },
+      );
+      await chmod(path, 0o600);
+      return;
+    case 'dm-snapshot': {
+      const file = await open(path, 'wx', 0o600);
+      try {
+        await file.truncate(cowBytes(bytes));
+      } finally {
+        await file.close();
+      }
+      return;
+    }
+    case 'reflink':
+    case 'copy': {
+      const how =
+        driver === 'reflink' ? ['--reflink=always'] : ['--sparse=always', '--reflink=auto'];
+      await exec.run('cp', [...how, '--', image, path], { signal, timeoutMs: copyTimeoutMs });
+      await chmod(path, 0o600); // a copy has the image's mode, which may be read-only
+      await truncate(path, bytes);
+    }
   }
-  await chmod(path, 0o600); // a copy has the image's mode, which may be read-only
-  if (!isOverlay) await truncate(path, bytes);
 };

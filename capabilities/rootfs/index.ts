@@ -3,13 +3,18 @@ import {
   BangerError,
   defineCapability,
   reconcilePath,
+  VmsRef,
   z,
   type ProvisionStep,
 } from '../../core/plugin-api/index.ts';
-import { createDiskMaker } from './disk.ts';
+import { createDiskMaker, isDisk } from './disk.ts';
 import { formatOf } from './drivers.ts';
-import { rootfsIdentity } from './identity.ts';
+import { asPath, rootfsIdentity } from './identity.ts';
+import { snapshotObstacle } from './obstacle.ts';
+import { activateSnapshot } from './snapshot.ts';
+import { nodePath } from './targets.ts';
 import { rootfsTeardown } from './teardown.ts';
+import { createCowWatch } from './watch-cow.ts';
 
 /** Where /root has a disk of its own, that one has the size that was asked for. */
 const grow: ProvisionStep = {
@@ -26,55 +31,97 @@ export const rootfsCapability = defineCapability({
   after: ['images'],
   stage: 'rootfs',
   config: z.strictObject({
-    /** `auto`: reflink where the file system can, qcow2 under QEMU, a sparse copy otherwise. */
-    driver: z.enum(['auto', 'reflink', 'qcow2', 'copy']).default('auto'),
+    /** `auto`: reflink where the file system can, qcow2 under QEMU, else dm-snapshot, else a sparse copy. */
+    driver: z.enum(['auto', 'reflink', 'qcow2', 'dm-snapshot', 'copy']).default('auto'),
   }),
   identity: rootfsIdentity,
   teardown: rootfsTeardown,
-  setup: ({ config, claims: own, exec, directory }) => {
+  needs: { vms: VmsRef },
+  setup: ({ config, claims: own, exec, instance, directory, services, log }) => {
     const disks = createDiskMaker({ setting: config.driver, directory, exec });
-    const diskOf = (vm: { readonly id: string }) =>
-      own.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === vm.id);
-
+    const watch = createCowWatch({ exec, directory, vms: services.vms, log });
+    const ofVm = ({ id }: { readonly id: string }) => {
+      const claims = own.list({ all: true }).filter(({ ownerId }) => ownerId === id);
+      const target = claims
+        .map(({ identity }) => identity)
+        .find((identity) => identity.kind === 'target' && identity.of === 'snapshot');
+      return {
+        disk: claims.find(isDisk),
+        target: target?.kind === 'target' ? target.name : undefined,
+      };
+    };
     return {
       preStart: async (operation, claims) => {
-        const { machine } = operation;
+        const { machine, signal } = operation;
         const { image } = machine;
         if (image === undefined)
           throw new BangerError('IMAGE_UNKNOWN', 'no capability has named an image for this VM');
-        const [existing] = claims.list({ scope: 'vm' });
+        const existing = claims.list({ scope: 'vm' }).find(isDisk);
         // Never made anew in silence: what the user wrote to it would be gone without a word.
         if (
           existing !== undefined &&
-          (await reconcilePath(existing.identity.path, existing.observed)) === 'lost'
+          (await reconcilePath(existing.identity.path, asPath(existing.observed))) === 'lost'
         ) {
           throw new BangerError('VM_NOT_CLEAN', `the root disk ${existing.identity.path} is gone`, {
             remedy: 'Delete the VM and create it anew.',
           });
         }
         // The driver is the recorded one, whatever the setting says by now.
-        const claim = existing ?? (await disks.make(operation, image, claims));
-        machine.rootGeneration = claim.token;
+        const disk = existing ?? (await disks.make(operation, image, claims));
+        const { driver } = disk.identity;
+        let { path } = disk.identity;
+        if (driver === 'dm-snapshot') {
+          const obstacle = await snapshotObstacle(exec);
+          if (obstacle !== undefined) throw obstacle;
+          const host = { exec, instance, directory };
+          const snapshot = await activateSnapshot(disk, image.rootPath, claims, host, signal);
+          path = nodePath(snapshot.target);
+          watch.add({ vm: operation.vm, target: snapshot.target, path: disk.identity.path });
+          if (snapshot.wasFull)
+            operation.notice('the root disk had run out of room; it is as after a power cut');
+        }
+        machine.rootGeneration = disk.token;
         machine.bootArgs.push('banger.root=serial=root');
         machine.drives.push({
           id: 'root',
-          path: claim.identity.path,
-          format: formatOf[claim.identity.driver],
+          path,
+          format: formatOf[driver],
           readOnly: false,
           durable: true,
         });
       },
 
-      provision: async (vm) => (diskOf(vm)?.identity.grownTo === undefined ? [] : [grow]),
+      resume: ({ vm }) => {
+        const { disk, target } = ofVm(vm);
+        if (disk !== undefined && target !== undefined)
+          watch.add({ vm, target, path: disk.identity.path });
+        return Promise.resolve();
+      },
+      exited: ({ vm }) => Promise.resolve(watch.remove(vm.id)),
+
+      provision: (vm) =>
+        Promise.resolve(ofVm(vm).disk?.identity.grownTo === undefined ? [] : [grow]),
+
+      doctor: async () => {
+        if (config.driver !== 'dm-snapshot') return [];
+        const obstacle = await snapshotObstacle(exec);
+        const check = { id: 'dm-snapshot', title: 'root disks by dm-snapshot' };
+        return [
+          obstacle === undefined
+            ? { ...check, status: 'ok', detail: 'losetup, dmsetup, the target and privilege' }
+            : { ...check, status: 'error', detail: obstacle.message, remedy: obstacle.remedy },
+        ];
+      },
 
       describe: async (vm) => {
-        const claim = diskOf(vm);
-        if (claim === undefined) return {};
-        const { path, driver } = claim.identity;
-        if ((await reconcilePath(path, claim.observed)) === 'lost')
-          return { driver, path, lost: true };
+        const { disk, target } = ofVm(vm);
+        if (disk === undefined) return {};
+        const { path, driver } = disk.identity;
+        const device = target === undefined ? {} : { device: nodePath(target) };
+        if ((await reconcilePath(path, asPath(disk.observed))) === 'lost')
+          return { driver, path, ...device, lost: true };
         const { blocks } = await stat(path);
-        return { driver, path, bytes: blocks * 512 };
+        return { driver, path, ...device, bytes: blocks * 512 };
       },
     };
   },

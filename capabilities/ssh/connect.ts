@@ -13,7 +13,7 @@ import { hostKeyBlob, knownHostsPath } from './host-key.ts';
 import type { SshIdentity } from './identity.ts';
 
 export interface ConnectOptions {
-  readonly vms: Vms;
+  readonly vms: Pick<Vms, 'get' | 'isRunning'>;
   /** Undefined where taps are switched off. */
   readonly addresses: Addresses | undefined;
   /** The daemon's own: sees the claims of all VMs. */

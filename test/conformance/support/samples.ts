@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Reconciled, Scope } from '../../../core/claim.ts';
@@ -96,9 +97,35 @@ export const samplesOf: Readonly<Record<string, (subject: Subject) => readonly S
   },
 
   rootfs: ({ host, token }) => {
-    const path = join(host.directory, `root-${token}.qcow2`);
-    const identity = { path, driver: 'qcow2' };
-    return [{ name: 'disk', scope: 'vm', gone: 'lost', ...file(path), identity }];
+    const disk = join(host.directory, `root-${token}.qcow2`);
+    const link = join(host.directory, `loop-${token}`);
+    const name = `banger-${host.instance.token}-${token}`;
+    return [
+      {
+        name: 'disk',
+        scope: 'vm',
+        gone: 'lost',
+        ...file(disk),
+        identity: { kind: 'disk', path: disk, driver: 'qcow2' },
+      },
+      {
+        name: 'loop',
+        scope: 'run',
+        gone: 'lost',
+        // Before it is bound: the link, by whose name a loop is known.
+        ...file(link),
+        identity: { kind: 'loop', number: 4000, path: link },
+      },
+      {
+        name: 'target',
+        scope: 'run',
+        gone: 'lost',
+        identity: { kind: 'target', name, of: 'snapshot' },
+        observed: { device: '253:99' },
+        // Where the kernel has device-mapper, an intent is looked for with dmsetup.
+        network: existsSync('/sys/class/misc/device-mapper'),
+      },
+    ];
   },
 
   'work-disk': ({ host, token }) => [

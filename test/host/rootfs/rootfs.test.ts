@@ -20,7 +20,7 @@ describeOwnedPath({
   capability: rootfsCapability,
   nameOf: (token) => `root-${token}.qcow2`,
   isFolder: false,
-  identity: { driver: 'qcow2' },
+  identity: { kind: 'disk', driver: 'qcow2' },
 });
 
 const root = async (
