@@ -53,7 +53,13 @@ const buildTypes = async () => {
   return true;
 };
 
-/** One graph with shared chunks, so that a plugin's `banger/plugin-api` is the daemon's own. */
+/** Compiled for this machine by npm; and what ssh2 looks for and does without. */
+const native = ['better-sqlite3', 'fs-ext', 'cpu-features', '*.node'];
+
+/**
+ * One graph with shared chunks, so that a plugin's `banger/plugin-api` is the daemon's own. Packages are in it: some
+ * 600 files less to find and read, which is a third of the time that the daemon takes to start.
+ */
 const buildDaemon = () =>
   build({
     ...common,
@@ -65,7 +71,11 @@ const buildDaemon = () =>
     outdir: staging,
     splitting: true,
     format: 'esm',
-    packages: 'external',
+    external: native,
+    // For packages in CommonJS, which require Node's own modules.
+    banner: {
+      js: "import { createRequire as requireFrom } from 'node:module';const require = requireFrom(import.meta.url);",
+    },
   });
 
 /** Names the code that a daemon runs; a CLI of another build replaces the daemon. */
