@@ -58,6 +58,21 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'testhost',
+          include: ['test/testhost/**/*.test.ts'],
+          globalSetup: [
+            './test/support/built.ts',
+            './test/crash/support/totals.ts',
+            './test/testhost/support/setup.ts',
+          ],
+          testTimeout: 1_800_000,
+          hookTimeout: 600_000,
+          sequence: { groupOrder: 5 },
+          ...serial,
+        },
+      },
+      {
+        test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: './test/support/built.ts',

@@ -103,9 +103,16 @@ export class BangerError extends Error {
 export const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
-/** Any thrown value as a BangerError; a foreign one is `INTERNAL` and keeps its cause. */
+/** Of Node and of SQLite, as far as a user can do something about them. */
+const knownCodes: Readonly<Record<string, ErrorCode>> = {
+  ENOSPC: 'DISK_FULL',
+  SQLITE_FULL: 'DISK_FULL',
+  SQLITE_CORRUPT: 'STORE_CORRUPT',
+};
+
+/** Any thrown value as a BangerError; a foreign one is `INTERNAL`, save for a few, and keeps its cause. */
 export const toBangerError = (error: unknown): BangerError => {
   if (error instanceof BangerError) return error;
-  const isFull = error instanceof Error && 'code' in error && error.code === 'ENOSPC';
-  return new BangerError(isFull ? 'DISK_FULL' : 'INTERNAL', messageOf(error), { cause: error });
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return new BangerError(knownCodes[code] ?? 'INTERNAL', messageOf(error), { cause: error });
 };

@@ -1,4 +1,5 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Executor } from '../../core/plugin-api/index.ts';
 import { parseSaved, restoreInput, type Change, type SavedRule } from './rules.ts';
@@ -6,7 +7,7 @@ import { parseSaved, restoreInput, type Change, type SavedRule } from './rules.t
 export interface RestoreContext {
   readonly exec: Executor;
   readonly directory: string;
-  /** The claim's: its cleanup removes a file that a killed daemon left. */
+  /** The claim's: the file with its rules stays as long as it does. */
   readonly token: string;
 }
 
@@ -23,6 +24,20 @@ export const savedRules = async (exec: Executor): Promise<SavedRule[]> => {
 const lockSeconds = '10';
 
 /**
+ * Over what is there: rules are taken away by the file that they were made by, so that it works on a disk without room,
+ * where to delete VMs is what helps.
+ */
+const writeInPlace = async (path: string, text: string): Promise<void> => {
+  const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  try {
+    const { bytesWritten } = await file.write(text, 0);
+    await file.truncate(bytesWritten);
+  } finally {
+    await file.close();
+  }
+};
+
+/**
  * Several rules in one process. They go by file, because a helper's standard input is the helpers
  * lock. Each table changes as a whole or not at all.
  */
@@ -33,13 +48,9 @@ export const applyRules = async (
 ): Promise<void> => {
   if (changes.length === 0) return;
   const path = restorePath(directory, token);
-  await writeFile(path, restoreInput(changes), { mode: 0o600 });
-  try {
-    await exec.run('iptables-restore', ['--noflush', '-w', lockSeconds, path], {
-      privileged: true,
-      ...(signal === undefined ? {} : { signal }),
-    });
-  } finally {
-    await rm(path, { force: true });
-  }
+  await writeInPlace(path, restoreInput(changes));
+  await exec.run('iptables-restore', ['--noflush', '-w', lockSeconds, path], {
+    privileged: true,
+    ...(signal === undefined ? {} : { signal }),
+  });
 };

@@ -35,7 +35,6 @@ const ownRules = async (
 
 const cleanup = async (claim: NatClaim, host: Host): Promise<void> => {
   const { identity, token } = claim;
-  await rm(restorePath(host.directory, token), { force: true });
   const { own, all } = await ownRules(claim, host);
   await applyRules(own.map(deletionOf), { ...host, token });
   if (identity.kind === 'forwarding')
@@ -44,6 +43,7 @@ const cleanup = async (claim: NatClaim, host: Host): Promise<void> => {
       all.filter((rule) => !own.includes(rule)),
       host,
     );
+  await rm(restorePath(host.directory, token), { force: true });
 };
 
 /**

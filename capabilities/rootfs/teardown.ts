@@ -107,14 +107,15 @@ const scanTargets = async (host: Host): Promise<Found<TargetIdentity>[]> => {
       identity: { kind: 'target', name, of },
     });
   };
-  for (const { name, uuid } of await listTargets()) {
+  const targets = await listTargets();
+  for (const { name, uuid } of targets) {
     const token = host.instance.parseMarker(uuid);
     if (token !== undefined) add(name, token);
   }
   // Nodes of targets that are gone.
   for (const name of await namesIn('/dev/mapper')) {
     const own = parseTargetName(host.instance, name);
-    if (own !== undefined && !found.has(name)) add(name, own.token);
+    if (own !== undefined && !targets.some((target) => target.name === name)) add(name, own.token);
   }
   // A snapshot stands on its base.
   const rank = ({ identity }: Found<TargetIdentity>): number => (identity?.of === 'base' ? 1 : 0);

@@ -115,7 +115,12 @@ export const createCowWatch = ({ exec, directory, vms, log }: CowWatchOptions): 
       const status = statuses.get(state.target);
       // Stopped meanwhile, perhaps.
       if (status === undefined || states.get(state.vm.id) !== state) continue;
-      tell(state, cowUse(status, free, directory, state.vm.name));
+      try {
+        tell(state, cowUse(status, free, directory, state.vm.name));
+      } catch (error) {
+        state.quiet = 0; // to be told at the next look
+        throw error;
+      }
     }
   };
 

@@ -2,10 +2,14 @@ import { closeSync, existsSync, fsyncSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 
+/** Pages of the write-ahead log after which SQLite begins it anew, once they are in the database. */
+export const logPages = 250;
+
 export const openDatabase = (path: string, synchronous: 'FULL' | 'NORMAL'): Database.Database => {
   const database = new Database(path);
   try {
     database.pragma('journal_mode = WAL');
+    database.pragma(`wal_autocheckpoint = ${String(logPages)}`);
     database.pragma(`synchronous = ${synchronous}`);
     database.pragma('foreign_keys = ON');
     database.pragma('busy_timeout = 5000');

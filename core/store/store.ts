@@ -7,6 +7,7 @@ import { damageOf, damageOfFiles, isDamage } from './damage.ts';
 import { openDatabase, sizeOf } from './database.ts';
 import { pendingMigrations, runMigrations } from './migrate.ts';
 import { coreMigrations, type Migration } from './migrations.ts';
+import { reserveRoom } from './room.ts';
 
 /**
  * One database, two connections, because SQLite's `synchronous` is a setting of the connection.
@@ -50,6 +51,7 @@ export const openStore = async (
     migrate(path, durable, migrations, log);
     const volatile = openDatabase(path, 'NORMAL');
     opened.push(volatile);
+    reserveRoom(volatile, log);
     const keeper = new BackupKeeper(path, { durable, volatile }, log);
     return {
       durable,
@@ -121,7 +123,9 @@ const refuseDamage = (
 const explained = (path: string, error: unknown): unknown => {
   if (!(error instanceof Database.SqliteError)) return error;
   const message = `the database ${path}: ${messageOf(error)}`;
-  if (error.code === 'SQLITE_FULL') return new BangerError('DISK_FULL', message, { cause: error });
+  // SHMSIZE: no room for the index of the write-ahead log.
+  if (/^SQLITE_(FULL|IOERR_SHMSIZE)$/.test(error.code))
+    return new BangerError('DISK_FULL', message, { cause: error });
   if (/^SQLITE_(CANTOPEN|READONLY|PERM|AUTH)/.test(error.code))
     return new BangerError('PERMISSION_DENIED', message, { cause: error });
   return error;

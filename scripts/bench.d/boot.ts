@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { rootFile, workSeedFile } from '../../capabilities/images/build.ts';
 import type { DaemonStatus, VmDetails } from '../../core/api/contract/types.ts';
 import { idleCpuPercent, residentMib } from './daemon.ts';
@@ -128,7 +129,7 @@ const median = (times: Readonly<Record<string, Summary>>, name: string): number 
   times[name]?.median ?? NaN;
 
 export const benchBoot = async (options: BootOptions): Promise<BootReport> => {
-  const root = process.env['BANGER_ROOT'] ?? process.cwd();
+  const root = join(import.meta.dirname, '..', '..');
   const world = await World.create(root, options.signal, options.trace);
   const samples = new Samples();
   const ratios: number[] = [];

@@ -1,5 +1,5 @@
 // Bundles a script that is TypeScript over the product's own modules, and runs it: run-bundled.mjs ENTRY ARGS…
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
@@ -16,6 +16,16 @@ const folder = mkdtempSync(join(modules, `.script-${process.pid}-`));
 process.on('exit', () => {
   rmSync(folder, { recursive: true, force: true });
 });
+/** A module asks for files beside it: it means its source, not the bundle. */
+const keepSourceFolders = (/** @type {import('esbuild').PluginBuild} */ { onLoad }) => {
+  onLoad({ filter: /\.ts$/ }, ({ path }) => ({
+    contents: readFileSync(path, 'utf8').replaceAll(
+      'import.meta.dirname',
+      JSON.stringify(dirname(path)),
+    ),
+    loader: 'ts',
+  }));
+};
 const [entry = '', ...args] = process.argv.slice(2);
 const outfile = join(folder, 'script.mjs');
 await build({
@@ -28,8 +38,8 @@ await build({
   format: 'esm',
   packages: 'external',
   logLevel: 'warning',
+  plugins: [{ name: 'source-folders', setup: keepSourceFolders }],
 });
 // In this very process: a signal to it is one to the script.
-process.env['BANGER_ROOT'] = root;
 process.argv.splice(1, process.argv.length, outfile, ...args);
 await import(pathToFileURL(outfile).href);

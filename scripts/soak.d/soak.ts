@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import type { DaemonStatus } from '../../core/api/contract/types.ts';
 import { Samples, summarise, type Summary } from '../bench.d/statistics.ts';
 import { World } from '../bench.d/world.ts';
@@ -134,7 +135,7 @@ const checkOneDaemon = (pids: ReadonlySet<number>): Check => ({
 
 /** @throws Error where a command fails; what there is of VMs and the daemon is taken away all the same */
 export const soak = async ({ cycles, atOnce, signal }: SoakOptions): Promise<SoakReport> => {
-  const world = await World.create(process.env['BANGER_ROOT'] ?? process.cwd(), signal, false);
+  const world = await World.create(join(import.meta.dirname, '..', '..'), signal, false);
   const started = performance.now();
   const times = new Samples();
   const samples: DaemonSample[] = [];

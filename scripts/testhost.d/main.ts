@@ -1,11 +1,18 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { messageOf } from '../../core/errors.ts';
 import { untilInterrupted } from '../lib/interrupted.ts';
 import { ensureBuilt } from './build.ts';
 import { bootTestHost } from './host.ts';
+import { makeKit } from '../../test/crash/support/kit.ts';
+import { cutPower, describeCut } from '../../test/testhost/support/power-cuts.ts';
+import { makeStage } from '../../test/testhost/support/stage.ts';
 
 const usage = `usage: scripts/testhost build
        scripts/testhost run [--dir DIR] -- COMMAND…
+       scripts/testhost crash [--rounds N]
 `;
 
 const say = (line: string): void => {
@@ -33,6 +40,35 @@ const run = async (given: Arguments, signal: AbortSignal): Promise<number> => {
   return await host.stream(argv, process);
 };
 
+const defaultRounds = 10;
+
+const parseCrash = (args: readonly string[]): number | undefined => {
+  if (args.length === 0) return defaultRounds;
+  const [option, count = '', ...more] = args;
+  const rounds = /^[1-9]\d{0,3}$/.test(count) ? Number(count) : undefined;
+  return option === '--rounds' && more.length === 0 ? rounds : undefined;
+};
+
+const crash = async (rounds: number, signal: AbortSignal): Promise<number> => {
+  const folder = await mkdtemp(join(tmpdir(), 'bgt-'));
+  try {
+    const stageDisk = join(folder, 'stage.raw');
+    say('bringing the product, its image and a stub VMM together');
+    await makeStage(stageDisk, await makeKit(join(folder, 'kit')));
+    const cuts = await cutPower({
+      stageDisk,
+      rounds,
+      signal,
+      onCut: (cut, round) => process.stdout.write(`${describeCut(cut, round)}\n`),
+    });
+    const wrong = cuts.flatMap(({ problems }) => problems).length;
+    process.stdout.write(`${String(cuts.length)} power cuts, ${String(wrong)} problems\n`);
+    return wrong === 0 ? 0 : 1;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+};
+
 const main = async (args: readonly string[], signal: AbortSignal): Promise<number> => {
   const [command, ...rest] = args;
   if (command === 'build' && rest.length === 0) {
@@ -40,6 +76,8 @@ const main = async (args: readonly string[], signal: AbortSignal): Promise<numbe
     say(`ready: ${template}`);
     return 0;
   }
+  const rounds = command === 'crash' ? parseCrash(rest) : undefined;
+  if (rounds !== undefined) return crash(rounds, signal);
   const given = command === 'run' ? parseRun(rest) : undefined;
   if (given !== undefined) return run(given, signal);
   process.stderr.write(usage);

@@ -3,7 +3,7 @@ import { describeUnless, firstOf, needsTools } from '../support/skip.ts';
 import { crashActions } from './support/actions.ts';
 import { killPhases } from './support/points.ts';
 import { CrashRun } from './support/run.ts';
-import { cannotCrash } from './support/suite.ts';
+import { cannotCrash } from './support/cannot.ts';
 import { saveCounts } from './support/totals.ts';
 
 /** Of each action's points so many, evenly apart: the stub has been through all of them. */
@@ -13,7 +13,7 @@ describeUnless(
   firstOf(cannotCrash, needsTools('qemu-system-x86_64')),
   'a daemon that is killed while guests run',
   () => {
-    const run = new CrashRun({ rootfs: 'qcow2', guests: true });
+    const run = new CrashRun({ kit: inject('crashKit'), rootfs: 'qcow2', guests: true });
     afterAll(async () => {
       await run.dispose();
       await saveCounts(inject('crashCounts'), 'guests', run.counts);

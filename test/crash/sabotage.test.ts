@@ -1,6 +1,6 @@
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, inject, it } from 'vitest';
 import { describeUnless } from '../support/skip.ts';
-import { cannotCrash } from './support/suite.ts';
+import { cannotCrash } from './support/cannot.ts';
 import { CrashWorld } from './support/world.ts';
 
 /** Each that has something on the host while a VM is there. */
@@ -14,14 +14,14 @@ describeUnless(cannotCrash, 'the suite itself', () => {
   });
 
   it('finds nothing where all is well', async () => {
-    world = await CrashWorld.create({ rootfs: 'qcow2' });
+    world = await CrashWorld.create({ kit: inject('crashKit'), rootfs: 'qcow2' });
     await (await world.daemon()).mustOperate('POST', '/v1/vms', { name: 'v' });
     expect([...(await world.problems()), ...(await world.finish())]).toEqual([]);
     expect(await world.stop()).toEqual([]);
   });
 
   it.each(capabilities)('finds that %s cleans up nothing, and can mend it', async (capability) => {
-    world = await CrashWorld.create({ rootfs: 'qcow2' });
+    world = await CrashWorld.create({ kit: inject('crashKit'), rootfs: 'qcow2' });
     const mend = await world.sabotage(capability);
     await (await world.daemon()).mustOperate('POST', '/v1/vms', { name: 'v' });
     expect(await world.finish()).not.toEqual([]);

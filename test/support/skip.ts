@@ -1,6 +1,7 @@
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { describe, it } from 'vitest';
+import type { Reason } from './reasons.ts';
+
+export { firstOf, needsRoot, needsTools } from './reasons.ts';
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -8,9 +9,6 @@ declare module 'vitest' {
     skipReason?: string;
   }
 }
-
-/** Why something cannot run here; undefined where it can. */
-export type Reason = string | undefined;
 
 const options = (reason: Reason) =>
   reason === undefined ? {} : { skip: true, meta: { skipReason: reason } };
@@ -27,27 +25,4 @@ export const itUnless = (
   timeout?: number,
 ): void => {
   it(name, { ...options(reason), ...(timeout === undefined ? {} : { timeout }) }, body);
-};
-
-/** The first thing that is in the way: `describeUnless(firstOf(needsRoot(), needsTools('ip')), …)`. */
-export const firstOf = (...reasons: readonly Reason[]): Reason =>
-  reasons.find((reason) => reason !== undefined);
-
-export const needsRoot = (): Reason =>
-  process.getuid?.() === 0 ? undefined : 'it changes the host, and this is not root';
-
-/** Looks in the sbin folders too, which an ordinary user's PATH lacks. */
-export const needsTools = (...tools: readonly string[]): Reason => {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  const missing = tools.filter((tool) => !folders.some((folder) => isProgram(join(folder, tool))));
-  return missing.length === 0 ? undefined : `not installed: ${missing.join(', ')}`;
-};
-
-const isProgram = (path: string): boolean => {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 };

@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import {
-  copyFile,
   cp,
   mkdir,
   mkdtemp,
@@ -15,12 +14,25 @@ import {
 import { homedir, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { build } from 'esbuild';
 import { newToken } from '../../../core/token.ts';
-import { copyProduct } from '../../e2e/support/product.ts';
 import type { DaemonPlace } from './daemon.ts';
 
-const repository = join(import.meta.dirname, '..', '..', '..');
+/** What the daemons of a world are made of: built once, and as it is in the test host. */
+export interface CrashKit {
+  /** Where dist/ is. */
+  readonly product: string;
+  /** In QEMU's place. */
+  readonly stub: string;
+  readonly preload: string;
+  readonly shim: string;
+}
+
+export const kitAt = (folder: string): CrashKit => ({
+  product: join(folder, 'product'),
+  stub: join(folder, 'stub-vmm'),
+  preload: join(folder, 'preload.mjs'),
+  shim: join(folder, 'shim.sh'),
+});
 
 /** Host commands that get a shim; a command without one is a failure of the suite, which names it. */
 export const tools = [
@@ -46,7 +58,11 @@ export const tools = [
 ];
 
 export interface CrashWorldOptions {
+  /** Only read: worlds share it. */
+  readonly kit: CrashKit;
   readonly rootfs: string;
+  /** Capabilities that are switched off. */
+  readonly without?: readonly string[];
   /** The real VMM instead of the stub. */
   readonly guests?: boolean;
   /** A cache of its own, in which no image is, and a bootstrap of a few files. */
@@ -76,9 +92,8 @@ export const hasKernel = (): boolean => existsSync(join(userCache(), 'kernels'))
 export const makePlace = async (options: CrashWorldOptions): Promise<CrashPlace> => {
   const root = await realpath(await mkdtemp(join(tmpdir(), 'bgc-')));
   const uplink = `bgc${newToken(8)}`;
-  await run('ip', ['link', 'add', 'dev', uplink, 'up', 'type', 'bridge']);
+  await addUplink(uplink);
   try {
-    await writeFile(forwardingOf(uplink), '0');
     return await furnish(root, uplink, options);
   } catch (error) {
     await removePlace({ root, uplink });
@@ -86,43 +101,42 @@ export const makePlace = async (options: CrashWorldOptions): Promise<CrashPlace>
   }
 };
 
+export const addUplink = async (uplink: string): Promise<void> => {
+  await run('ip', ['link', 'add', 'dev', uplink, 'up', 'type', 'bridge']);
+  await writeFile(forwardingOf(uplink), '0');
+};
+
+export const removeUplink = async (uplink: string): Promise<void> => {
+  await run('ip', ['link', 'delete', 'dev', uplink]);
+};
+
 export const removePlace = async ({
   root,
   uplink,
 }: Pick<CrashPlace, 'root' | 'uplink'>): Promise<void> => {
-  await run('ip', ['link', 'delete', 'dev', uplink]);
+  await removeUplink(uplink);
   await rm(root, { recursive: true, force: true });
 };
 
 const furnish = async (
   root: string,
   uplink: string,
-  { rootfs, guests = false, tinyImages = false }: CrashWorldOptions,
+  { kit, rootfs, without = [], guests = false, tinyImages = false }: CrashWorldOptions,
 ): Promise<CrashPlace> => {
-  const product = join(root, 'p');
   const control = join(root, 'k');
   const bin = join(root, 'b');
-  await copyProduct(product);
   await mkdir(bin);
-  if (!guests) await buildStub(join(bin, 'qemu-system-x86_64'));
+  if (!guests) await symlink(kit.stub, join(bin, 'qemu-system-x86_64'));
   if (tinyImages) await makeTinyImages(root, bin);
-  const shims = await makeShims(control);
-  const preload = join(control, 'preload.mjs');
-  await build({
-    entryPoints: [join(import.meta.dirname, 'preload.ts')],
-    outfile: preload,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    logLevel: 'warning',
-  });
+  const shims = await makeShims(kit, control);
   const config = join(root, 'config.toml');
   await writeFile(
     config,
     '[log]\nlevel = "debug"\n[defaults]\nvcpus = 1\nmemory = "256M"\ndisk_size = "1G"\n' +
       // KVM is the stub's to ignore; it saves the measurement that emulation needs.
       `[qemu]\nacceleration = "${guests ? 'auto' : 'kvm'}"\n[rootfs]\ndriver = "${rootfs}"\n` +
-      `[nat]\nuplinks = ["${uplink}"]\n`,
+      `[nat]\nuplinks = ["${uplink}"]\n` +
+      `[capabilities]\n${without.map((id) => `${id} = false\n`).join('')}`,
   );
   const runtime = join(root, 'r');
   const state = join(root, 's');
@@ -137,15 +151,15 @@ const furnish = async (
     BANGER_CRASH_CONTROL: control,
   };
   const socketPath = join(runtime, 'banger.sock');
+  const { product, preload } = kit;
   const daemon = { product, socketPath, preload, env, logPath: join(root, 'daemon.out') };
   return { root, state, control, daemon, uplink };
 };
 
-const makeShims = async (control: string): Promise<string> => {
+const makeShims = async ({ shim }: CrashKit, control: string): Promise<string> => {
   const shims = join(control, 'shims');
   await mkdir(shims, { recursive: true });
-  await copyFile(join(import.meta.dirname, 'shim.sh'), join(shims, 'shim'));
-  for (const tool of tools) await symlink('shim', join(shims, tool));
+  for (const tool of tools) await symlink(shim, join(shims, tool));
   return shims;
 };
 
@@ -184,21 +198,4 @@ const makeTinyImages = async (root: string, bin: string): Promise<void> => {
   await writeFile(join(tree, 'etc', 'hostname'), 'tiny\n');
   const script = `#!/bin/sh\nfor last; do :; done\nexec tar -cf "$last" -C ${tree} .\n`;
   await writeFile(join(bin, 'mmdebstrap'), script, { mode: 0o755 });
-};
-
-const buildStub = async (path: string): Promise<void> => {
-  const agent = join(repository, 'capabilities', 'vsock-agent', 'guest');
-  await run('cc', [
-    '-std=gnu11',
-    '-O1',
-    '-Wall',
-    '-Wextra',
-    '-Werror',
-    '-D_GNU_SOURCE',
-    `-I${agent}`,
-    '-o',
-    path,
-    join(import.meta.dirname, '..', 'stub-vmm', 'stub-vmm.c'),
-    join(agent, 'cobs.c'),
-  ]);
 };

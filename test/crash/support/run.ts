@@ -30,6 +30,7 @@ interface Case {
 export class CrashRun {
   readonly #options: CrashWorldOptions;
   readonly counts: CrashCounts = { kills: 0, failures: 0, leaks: [] };
+  readonly #points = new Map<string, readonly Point[]>();
   #world: CrashWorld | undefined;
   #isWarm = false;
 
@@ -42,8 +43,17 @@ export class CrashRun {
     return this.#world;
   }
 
-  /** The points of an action, found by counting. */
+  /** The points of an action, found by counting, without those that the other one which it names has as well. */
   async points(action: CrashAction): Promise<Point[]> {
+    const all = await this.#record(action);
+    this.#points.set(action.name, all);
+    const elsewhere = this.#points.get(action.beyond ?? '') ?? [];
+    return all.filter(
+      ({ name, nth }) => !elsewhere.some((other) => other.name === name && other.nth === nth),
+    );
+  }
+
+  async #record(action: CrashAction): Promise<Point[]> {
     const world = await this.#clean();
     await this.#prepare(world, action);
     const points = await world.record(async (daemon) => {

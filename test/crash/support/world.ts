@@ -1,14 +1,16 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pollUntil } from '../../e2e/support/poll.ts';
 import { endProcesses, tracesOf } from '../../e2e/support/leftovers.ts';
 import { imageBuild } from './actions.ts';
 import { CrashDaemon } from './daemon.ts';
 import {
+  addUplink,
   forwardingOf,
   hasKernel,
   makePlace,
   removePlace,
+  removeUplink,
   tools,
   type CrashPlace,
   type CrashWorldOptions,
@@ -23,9 +25,15 @@ const isIdle = (line: string, daemonPid: number | undefined): boolean =>
   line.startsWith('sysctl ') ||
   (line.startsWith('socket ') && line.endsWith('/banger.sock'));
 
+/** What is known of a world outlives the host's power. */
+export interface SavedWorld {
+  readonly place: CrashPlace;
+  readonly baseline: readonly string[];
+}
+
 /** One state directory that daemons die over, one after the other. */
 export class CrashWorld {
-  readonly #place: CrashPlace;
+  #place: CrashPlace;
   #daemon: CrashDaemon | undefined;
   #armed = 0;
   /** Files below the state directory while no VM is there. */
@@ -36,9 +44,9 @@ export class CrashWorld {
   }
 
   static async create(options: CrashWorldOptions): Promise<CrashWorld> {
-    const { rootfs, tinyImages = false } = options;
+    const { kit, rootfs, tinyImages = false } = options;
     // A kernel that was built once is all that a tiny image takes from the user's cache.
-    if (tinyImages && !hasKernel()) await (await CrashWorld.create({ rootfs })).dispose();
+    if (tinyImages && !hasKernel()) await (await CrashWorld.create({ kit, rootfs })).dispose();
     const world = new CrashWorld(await makePlace(options));
     try {
       // The image, the client key and whatever else is made once.
@@ -51,6 +59,24 @@ export class CrashWorld {
       await world.dispose();
       throw error;
     }
+  }
+
+  /** To be opened again after the host was booted; nothing of it runs. */
+  save(): SavedWorld {
+    return { place: this.#place, baseline: [...this.#baseline] };
+  }
+
+  static async reopen({ place, baseline }: SavedWorld): Promise<CrashWorld> {
+    await addUplink(place.uplink);
+    const world = new CrashWorld(place);
+    world.#baseline = new Set(baseline);
+    return world;
+  }
+
+  /** The files stay. */
+  async close(): Promise<void> {
+    await this.stop();
+    await removeUplink(this.#place.uplink);
   }
 
   /** The daemon that runs, or a new one, recovered. */
@@ -230,18 +256,22 @@ export class CrashWorld {
       .filter((path) => !/^s\/backups\/|\.(?:log|lock)$/.test(path));
   }
 
-  /** Breaks the product: the cleanup of that capability does nothing. @returns what mends it again */
+  /** Goes on with a broken copy of the product: the cleanup of that capability does nothing. @returns what mends it again */
   async sabotage(capability: string): Promise<() => Promise<void>> {
-    const path = join(this.#place.daemon.product, 'dist', 'daemon.js');
+    const product = join(this.#place.root, 'p');
+    const whole = this.#place;
+    await cp(whole.daemon.product, product, { recursive: true, verbatimSymlinks: true });
+    const path = join(product, 'dist', 'daemon.js');
     const code = await readFile(path, 'utf8');
     const call = 'await teardown.cleanup(claim, member.host);';
     if (code.split(call).length !== 2) throw new Error(`not once in ${path}: ${call}`);
     const skip = `if (claim.capability !== ${JSON.stringify(capability)}) ${call}`;
     await this.stop();
     await writeFile(path, code.replace(call, skip));
+    this.#place = { ...whole, daemon: { ...whole.daemon, product } };
     return async () => {
       await this.stop();
-      await writeFile(path, code);
+      this.#place = whole;
     };
   }
 
