@@ -310,6 +310,11 @@ export class Ledger {
     return failures;
   }
 
+  /** What the host's last boot took along: of all owners, so that nothing stands on what is gone. */
+  unwindOtherBoots(): Promise<UnwindFailure[]> {
+    return this.unwind({ scopes: ['op', 'run', 'host'] }, (row) => row.boot_id === this.#bootId);
+  }
+
   /** Compares claims with the host, oldest first. Intents are not looked at: they are unwound. */
   async reconcile(filter: RowFilter): Promise<ReconciledClaim[]> {
     const answers: ReconciledClaim[] = [];

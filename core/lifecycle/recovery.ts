@@ -94,6 +94,7 @@ export class Recovery {
     const { ledger, log } = this.#deps;
     const scopes = ['host', 'store'] as const;
     try {
+      await ledger.unwindOtherBoots();
       await ledger.unwind({ scopes, states: ['intent', 'releasing'] });
       const lost = new Set<string>();
       for (const { claimId, found } of await ledger.reconcile({ scopes })) {

@@ -168,7 +168,7 @@ describe('root disks by dm-snapshot, of guests on KVM', () => {
     it('are refused to a start while there is no room', async () => {
       await full.ok(['vm', 'kill', 'eater']);
       const { code, stderr } = await full.cli(['vm', 'start', 'eater']);
-      expect(code).toBe(1);
+      expect(code).toBe(125);
       expect(stderr).toMatch(/ran out of room.*Free some space/s);
     });
 

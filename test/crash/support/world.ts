@@ -251,9 +251,18 @@ export class CrashWorld {
       recursive: true,
       withFileTypes: true,
     }).catch(absent);
-    return [...own.filter(({ parentPath }) => parentPath !== this.#place.state), ...(cached ?? [])]
+    const paths = [
+      ...own.filter(({ parentPath }) => parentPath !== this.#place.state),
+      ...(cached ?? []),
+    ]
       .map(({ parentPath, name }) => join(parentPath, name).slice(this.#place.root.length + 1))
       .filter((path) => !/^s\/backups\/|\.(?:log|lock)$/.test(path));
+    // The uplink's is kept from VM to VM, and made anew with a new token: they are counted.
+    const rules = paths.filter((path) => path.startsWith('s/nat/rules-'));
+    return [
+      ...paths.filter((path) => !rules.includes(path)),
+      ...rules.map((_, index) => `s/nat/rules-* (${String(index + 1)})`),
+    ];
   }
 
   /** Goes on with a broken copy of the product: the cleanup of that capability does nothing. @returns what mends it again */

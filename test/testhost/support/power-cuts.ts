@@ -47,6 +47,8 @@ export const cutPower = async (options: PowerCutOptions): Promise<PowerCut[]> =>
   });
   await host.ok(['mkdir', '-p', temporary]);
   await host.ok([...program, 'make', stage.kit, 'dm-snapshot'], { env });
+  // What stands around banger is not what is tested.
+  await host.ok(['sync']);
   const cuts: PowerCut[] = [];
   for (let round = 1; round <= rounds; round++) {
     const cut = await oneCut(host);
