@@ -8,6 +8,8 @@ import { stage } from './support/stage.ts';
 const hosts = 2;
 /** What no other root disk has; the rest of the points is the same as outside. */
 const pattern = '^(rootfs/|command/(losetup|dmsetup)$)';
+/** Making the disk, and taking away all of it: the other actions do parts of these. By hand: none, for all of them. */
+const actions = ['create', 'delete --force'];
 const temporary = `${stage.mountPoint}/tmp`;
 
 const killIn = async (part: number): Promise<CrashCounts> => {
@@ -24,6 +26,7 @@ const killIn = async (part: number): Promise<CrashCounts> => {
       pattern,
       String(part),
       String(hosts),
+      ...actions,
     ],
     { env: { HOME: stage.home, TMPDIR: temporary }, timeoutMs: 1_700_000 },
   );
