@@ -118,6 +118,28 @@ describe('Ledger', () => {
     expect(rows.select({}).map(({ state }) => state)).toEqual(['releasing']);
   });
 
+  it('knows that another boot has taken along what runs, whoever stands on it, and no disk', async () => {
+    const row = (key: string, scope: 'host' | 'run' | 'vm', boot: string, uses: string[] = []) => {
+      const identity = JSON.stringify({ path: join(folder, key) });
+      const owned = scope === 'host' ? null : 'vm-1';
+      const common = { capability: 'files', key, token: key, version: 1, owner_id: owned };
+      rows.insert({
+        ...common,
+        scope,
+        run_id: scope === 'run' ? 'run-1' : null,
+        identity,
+        uses: JSON.stringify(uses),
+        boot_id: boot,
+      });
+    };
+    row('bridge', 'host', 'boot-0');
+    row('tap', 'run', 'boot-0', ['files/bridge']);
+    row('disk', 'vm', 'boot-0');
+    row('rules', 'host', 'boot-1');
+    expect(await ledger.unwindOtherBoots()).toEqual([]);
+    expect(rows.select({}).map(({ key }) => key)).toEqual(['disk', 'rules']);
+  });
+
   const damage = (token: string, change: { identity?: string; version?: number } = {}) =>
     rows.insert({
       capability: 'files',
