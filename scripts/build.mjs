@@ -53,8 +53,8 @@ const buildTypes = async () => {
   return true;
 };
 
-/** Compiled for this machine by npm; and what ssh2 looks for and does without. */
-const native = ['better-sqlite3', 'fs-ext', 'cpu-features', '*.node'];
+/** Compiled for this machine by npm; and ssh2, which looks for files beside its own, and is loaded by `vm ssh` alone. */
+const apart = ['better-sqlite3', 'fs-ext', 'ssh2'];
 
 /**
  * One graph with shared chunks, so that a plugin's `banger/plugin-api` is the daemon's own. Packages are in it: some
@@ -71,7 +71,7 @@ const buildDaemon = () =>
     outdir: staging,
     splitting: true,
     format: 'esm',
-    external: native,
+    external: apart,
     // For packages in CommonJS, which require Node's own modules.
     banner: {
       js: "import { createRequire as requireFrom } from 'node:module';const require = requireFrom(import.meta.url);",
