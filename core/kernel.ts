@@ -161,7 +161,9 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
                 get: (name) => c.vms.get(name),
                 isRunning: ({ id }) => c.vms.find(id)?.run.state === 'running',
                 setCondition: ({ id }, kind, detail) => {
-                  if (c.vms.find(id)?.run.state === 'running') c.vms.setCondition(id, kind, detail);
+                  const state = c.vms.find(id)?.run.state;
+                  if (state === 'starting' || state === 'running')
+                    c.vms.setCondition(id, kind, detail);
                 },
               }),
             ],

@@ -71,7 +71,8 @@ export const rootfsCapability = defineCapability({
         const { driver } = disk.identity;
         let { path } = disk.identity;
         if (driver === 'dm-snapshot') {
-          const obstacle = await snapshotObstacle(exec);
+          // One that was made just now was chosen by the same question.
+          const obstacle = existing === undefined ? undefined : await snapshotObstacle(exec);
           if (obstacle !== undefined) throw obstacle;
           const host = { exec, instance, directory };
           const snapshot = await activateSnapshot(disk, image.rootPath, claims, host, signal);

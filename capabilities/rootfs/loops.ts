@@ -2,6 +2,7 @@ import { readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BangerError, type Executor, type PathObserved } from '../../core/plugin-api/index.ts';
+import { unlessAbsent } from './absent.ts';
 
 export interface BoundLoop {
   readonly number: number;
@@ -17,23 +18,14 @@ const pollMs = 20;
 
 const devicePath = (number: number): string => `/dev/loop${String(number)}`;
 
-const readOrUndefined = async (path: string): Promise<string | undefined> => {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // The attribute of a loop that is being unbound: ENOENT, or ENODEV from an open one.
-    if (code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO') return undefined;
-    throw error;
-  }
-};
-
 /** What sysfs appends for a file that has no name any more: d_path(). */
 const deleted = ' (deleted)';
 
 /** The path of the file behind that loop, or undefined where it is unbound. Needs no privilege. */
 export const backingOf = async (number: number): Promise<string | undefined> => {
-  const text = await readOrUndefined(`/sys/block/loop${String(number)}/loop/backing_file`);
+  const attribute = `/sys/block/loop${String(number)}/loop/backing_file`;
+  // Of a loop that is being unbound: not there, or ENODEV or ENXIO where it was opened before.
+  const text = await unlessAbsent(readFile(attribute, 'utf8'), 'ENODEV', 'ENXIO');
   if (text === undefined) return undefined;
   const path = text.replace(/\n$/, '');
   return path.endsWith(deleted) ? path.slice(0, -deleted.length) : path;
@@ -49,24 +41,11 @@ export const listLoops = async (): Promise<BoundLoop[]> => {
   return found;
 };
 
-export const namesIn = async (folder: string): Promise<string[]> => {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-};
+export const namesIn = async (folder: string): Promise<string[]> =>
+  (await unlessAbsent(readdir(folder))) ?? [];
 
 /** The kernel tells paths without symbolic links. Undefined where the folder is not there. */
-const resolved = async (folder: string): Promise<string | undefined> => {
-  try {
-    return await realpath(folder);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-};
+const resolved = (folder: string): Promise<string | undefined> => unlessAbsent(realpath(folder));
 
 /** Whether the loop of that number is bound to that file of our folder; a copy of the folder is another one. */
 export const isBoundTo = async (

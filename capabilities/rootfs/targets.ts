@@ -1,6 +1,7 @@
 import { access, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BangerError, type Executor, type Instance } from '../../core/plugin-api/index.ts';
+import { unlessAbsent } from './absent.ts';
 import { namesIn } from './loops.ts';
 
 export interface Target {
@@ -63,16 +64,13 @@ export const listTargets = async (): Promise<Target[]> => {
   for (const block of (await namesIn('/sys/block')).filter((name) => /^dm-\d+$/.test(name))) {
     const read = async (attribute: string): Promise<string> =>
       (await readFile(`/sys/block/${block}/${attribute}`, 'utf8')).trim();
-    try {
-      targets.push({
-        name: await read('dm/name'),
-        uuid: await read('dm/uuid'),
-        device: await read('dev'),
-      });
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'ENOENT' && code !== 'ENODEV') throw error; // removed meanwhile
-    }
+    const [name, uuid, device] =
+      (await unlessAbsent(
+        Promise.all([read('dm/name'), read('dm/uuid'), read('dev')]),
+        'ENODEV',
+      )) ?? [];
+    if (name !== undefined && uuid !== undefined && device !== undefined)
+      targets.push({ name, uuid, device }); // else removed meanwhile
   }
   return targets;
 };

@@ -7,6 +7,7 @@ import {
   type Vms,
 } from '../../core/plugin-api/index.ts';
 import { freeBytes } from './cow.ts';
+import { unlessAbsent } from './absent.ts';
 import { snapshotStatus, type SnapshotStatus } from './targets.ts';
 
 export interface WatchedCow {
@@ -74,53 +75,51 @@ interface State extends WatchedCow {
   modifiedMs: number;
   /** Looks in a row at which the file had not changed. */
   quiet: number;
-  condition: CowCondition | undefined;
+  /** What was told last; null: nothing by this daemon, so that what an earlier one told may be there still. */
+  told: CowCondition | undefined | null;
 }
 
 /**
  * Looks at the COW files of running VMs. An idle guest costs a stat(2) of its file now and then; the kernel is asked
- * only about files that changed, all in one call.
+ * only where a file has changed or there is a warning to take back, about all in one call.
  */
 export const createCowWatch = ({ exec, directory, vms, log }: CowWatchOptions): CowWatch => {
   const states = new Map<string, State>();
   let timer: NodeJS.Timeout | undefined;
   let isLooking = false;
 
-  const hasChanged = async (state: State): Promise<boolean> => {
-    const { mtimeMs } = await stat(state.path);
-    state.quiet = mtimeMs === state.modifiedMs ? state.quiet + 1 : 0;
-    state.modifiedMs = mtimeMs;
-    // Once more after the last change: a write that failed is noted a moment after it was begun.
-    return state.quiet < 2;
+  const isToBeLookedAt = async (state: State): Promise<boolean> => {
+    const modifiedMs = (await unlessAbsent(stat(state.path)))?.mtimeMs ?? 0;
+    state.quiet = modifiedMs === state.modifiedMs ? state.quiet + 1 : 0;
+    state.modifiedMs = modifiedMs;
+    // Once more after the last change: a write that failed is noted a moment after it was begun. And room comes back
+    // without a write.
+    return state.quiet < 2 || state.told !== undefined;
   };
 
   const tell = (state: State, { condition, detail }: CowUse): void => {
-    if (condition === state.condition) return;
+    if (condition === state.told) return;
     for (const kind of ['cow-80', 'cow-full'] as const)
-      if (kind === condition || kind === state.condition)
-        vms.setCondition(state.vm, kind, kind === condition ? detail : undefined);
-    state.condition = condition;
+      vms.setCondition(state.vm, kind, kind === condition ? detail : undefined);
+    const before = state.told;
+    state.told = condition;
     const fields = { vm: state.vm.name, path: state.path };
-    if (condition === undefined) log.info(fields, 'the root disk has room again');
-    else if (condition === 'cow-full') log.error(fields, detail);
+    if (condition === undefined) {
+      if (before !== null) log.info(fields, 'the root disk has room again');
+    } else if (condition === 'cow-full') log.error(fields, detail);
     else log.warn(fields, detail);
   };
 
   const look = async (): Promise<void> => {
     const changed: State[] = [];
-    for (const state of states.values()) if (await hasChanged(state)) changed.push(state);
+    for (const state of states.values()) if (await isToBeLookedAt(state)) changed.push(state);
     if (changed.length === 0) return;
     const [statuses, free] = await Promise.all([snapshotStatus(exec), freeBytes(directory)]);
     for (const state of changed) {
       const status = statuses.get(state.target);
       // Stopped meanwhile, perhaps.
       if (status === undefined || states.get(state.vm.id) !== state) continue;
-      try {
-        tell(state, cowUse(status, free, directory, state.vm.name));
-      } catch (error) {
-        state.quiet = 0; // to be told at the next look
-        throw error;
-      }
+      tell(state, cowUse(status, free, directory, state.vm.name));
     }
   };
 
@@ -136,7 +135,7 @@ export const createCowWatch = ({ exec, directory, vms, log }: CowWatchOptions): 
 
   return {
     add: (watched) => {
-      states.set(watched.vm.id, { ...watched, modifiedMs: 0, quiet: 0, condition: undefined });
+      states.set(watched.vm.id, { ...watched, modifiedMs: 0, quiet: 0, told: null });
       timer ??= setInterval(onTimer, everyMs).unref();
     },
     remove: (vmId) => {

@@ -153,6 +153,23 @@ describe('root disks by dm-snapshot, of guests on KVM', () => {
       expect(await full.ok(['vm', 'list'])).toContain('cow-80');
     });
 
+    it('take the warning back when there is room, also by the next daemon', async () => {
+      const gone = (): Promise<true> =>
+        pollUntil('no condition', 60_000, async () =>
+          (await full.show('eater')).conditions.length === 0 ? true : undefined,
+        );
+      await host.ok(['rm', ballast]);
+      await gone();
+      await host.ok(['fallocate', '-l', '128M', ballast]);
+      await full.guest('eater', 'touch /again; sync');
+      await condition('cow-80');
+      const status = JSON.parse(await full.ok(['daemon', 'status', '--json'])) as { pid: number };
+      await host.ok(['kill', '-KILL', String(status.pid)]);
+      await host.ok(['rm', ballast]);
+      await gone();
+      await host.ok(['fallocate', '-l', '128M', ballast]);
+    });
+
     it('say that they are full, and how to go on', async () => {
       const mib = (await freeMib()) + 64;
       const dd = ['dd', 'if=/dev/zero', 'of=/more', 'bs=1M', `count=${String(mib)}`, 'conv=fsync'];

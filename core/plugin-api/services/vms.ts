@@ -7,8 +7,8 @@ export interface Vms {
   get(nameOrId: string): VmRecord;
   isRunning(vm: { readonly id: string }): boolean;
   /**
-   * Adds or replaces the condition of that kind (`cow-full`) of a VM that starts or runs, for `vm list` and `vm show`; no detail
-   * removes it. It goes with the run; of another VM nothing is noted.
+   * Adds or replaces the condition of that kind (`cow-full`) of a VM that starts or runs, for `vm list` and
+   * `vm show`; no detail removes it. It goes with the run; of another VM nothing is noted.
    */
   setCondition(vm: { readonly id: string }, kind: string, detail: string | undefined): void;
 }
