@@ -107,6 +107,8 @@ export const messageOf = (error: unknown): string =>
 const knownCodes: Readonly<Record<string, ErrorCode>> = {
   ENOSPC: 'DISK_FULL',
   SQLITE_FULL: 'DISK_FULL',
+  /** No room for the index of the write-ahead log. */
+  SQLITE_IOERR_SHMSIZE: 'DISK_FULL',
   SQLITE_CORRUPT: 'STORE_CORRUPT',
 };
 

@@ -14,10 +14,10 @@ export const reserveRoom = (database: Database.Database, log: Logger | undefined
       `BEGIN; CREATE TABLE room (bytes BLOB);
        INSERT INTO room VALUES (zeroblob(${String(logPages * pageBytes)})); DROP TABLE room; COMMIT`,
     );
+    database.pragma('wal_checkpoint(RESTART)');
   } catch (error) {
     if (!(error instanceof Database.SqliteError) || error.code !== 'SQLITE_FULL') throw error;
     if (database.inTransaction) database.exec('ROLLBACK');
     log?.warn({}, 'there is hardly any room left on the disk of the state directory');
   }
-  database.pragma('wal_checkpoint(RESTART)');
 };

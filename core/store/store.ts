@@ -1,5 +1,5 @@
 import Database from 'better-sqlite3';
-import { BangerError, messageOf } from '../errors.ts';
+import { BangerError, messageOf, toBangerError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { BackupKeeper } from './backup-keeper.ts';
 import { backupsBeside, newestGoodBackup, writeBackup } from './backups.ts';
@@ -123,8 +123,7 @@ const refuseDamage = (
 const explained = (path: string, error: unknown): unknown => {
   if (!(error instanceof Database.SqliteError)) return error;
   const message = `the database ${path}: ${messageOf(error)}`;
-  // SHMSIZE: no room for the index of the write-ahead log.
-  if (/^SQLITE_(FULL|IOERR_SHMSIZE)$/.test(error.code))
+  if (toBangerError(error).code === 'DISK_FULL')
     return new BangerError('DISK_FULL', message, { cause: error });
   if (/^SQLITE_(CANTOPEN|READONLY|PERM|AUTH)/.test(error.code))
     return new BangerError('PERMISSION_DENIED', message, { cause: error });

@@ -44,6 +44,7 @@ describeUnless(needsRoot(), 'a database on a disk without room', () => {
   it('takes changes: thousands of them', async () => {
     const folder = await smallFolder();
     const store = await openStore(join(folder, 'banger.db'));
+    onTestFinished(() => store.close());
     const vms = new VmRepository(store);
     await fill(folder);
     vms.insert(record('kept'));
@@ -53,7 +54,6 @@ describeUnless(needsRoot(), 'a database on a disk without room', () => {
     vms.remove('id-gone');
     expect(vms.list().map(({ name }) => name)).toEqual(['kept']);
     expect(vms.get('kept').run.conditions).toEqual([{ kind: 'cow-full', detail: 'detail 1999' }]);
-    store.close();
   });
 
   it('is refused by name, and opened once there is room', async () => {
