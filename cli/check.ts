@@ -49,6 +49,12 @@ export const parseCount = (text: string): number => {
   return count;
 };
 
+export const parseSwitch = (text: string): boolean => {
+  if (text !== 'on' && text !== 'off')
+    throw usageError(`'${text}' is not a switch`, 'Say on or off.');
+  return text === 'on';
+};
+
 export const parseVariable = (
   text: string,
   before: Readonly<Record<string, string>> = {},

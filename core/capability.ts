@@ -4,7 +4,7 @@ import type { Host, Instance } from './host/host.ts';
 import type { Executor } from './host/executor.ts';
 import type { Logger } from './log/logger.ts';
 import type { OperationContext, StartOperation, VmOperation } from './operation/context.ts';
-import type { VmRecord } from './vm/record.ts';
+import type { VmRecord, VmSpec } from './vm/record.ts';
 import type { VmmDriver } from './vmm/driver.ts';
 
 /** Something one capability offers to others. Same id, same service. */
@@ -51,7 +51,20 @@ export type ProvisionStep = {
       /** Milliseconds; default 300,000. */
       readonly timeoutMs?: number;
     }
+  | {
+      /** Grows the file system that is mounted there to its disk. */
+      readonly kind: 'grow';
+      readonly path: string;
+      /** What the disk has by now. */
+      readonly bytes: number;
+    }
 );
+
+/** A field of the record that takes effect on a running VM, once the step in its guest is through. */
+export interface Change {
+  readonly field: keyof VmSpec;
+  readonly step?: ProvisionStep;
+}
 
 export interface DoctorCheck {
   readonly id: string;
@@ -111,6 +124,12 @@ export interface Handlers<I = unknown, O = unknown> {
   preStop?(operation: VmOperation, claims: Claims<I, O>): Promise<void>;
   /** After the daemon's restart, for a VM that was adopted. */
   resume?(operation: VmOperation, claims: Claims<I, O>): Promise<void>;
+  /**
+   * `vm set` on a running VM; `operation.vm` is the record as it is to be.
+   * @param from what the run has now
+   * @returns what takes effect now; what no capability returns waits for the next start
+   */
+  change?(operation: VmOperation, from: VmSpec, claims: Claims<I, O>): Promise<readonly Change[]>;
   /** The VMM is gone: by itself, or at the end of a stop or of a failed start. The unwind follows. */
   exited?(operation: VmOperation, claims: Claims<I, O>): Promise<void>;
   readonly actions?: Readonly<Record<string, ErasedAction>>;

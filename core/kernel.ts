@@ -21,6 +21,7 @@ import { Recovery } from './lifecycle/recovery.ts';
 import type { Logger } from './log/logger.ts';
 import { Operations } from './operation/operations.ts';
 import { ChannelsRef } from './plugin-api/services/channels.ts';
+import { MachinesRef } from './plugin-api/services/machines.ts';
 import { VmsRef } from './plugin-api/services/vms.ts';
 import { loadPlugin } from './plugins/load.ts';
 import { Registry, type Installed } from './registry.ts';
@@ -156,6 +157,13 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
             provided: [
               provide(ChannelsRef, {
                 agentSockets: ({ id }) => c.handles.get(id)?.agentSockets ?? [],
+              }),
+              provide(MachinesRef, {
+                growDrive: async ({ id }, drive, bytes) => {
+                  const handle = c.handles.get(id);
+                  await handle?.growDrive?.(drive, bytes);
+                  return handle?.growDrive !== undefined;
+                },
               }),
               provide(VmsRef, {
                 get: (name) => c.vms.get(name),

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Capability, ErasedAction, Handlers, Provided } from './capability.ts';
+import type { Capability, Change, ErasedAction, Handlers, Provided } from './capability.ts';
 import { deadlineSignal } from './deadline.ts';
 import { BangerError, messageOf } from './errors.ts';
 import type { Executor } from './host/executor.ts';
@@ -9,6 +9,7 @@ import { createHooks, traced, type HookName, type Hooks } from './hooks.ts';
 import type { Ledger, Owner } from './ledger/ledger.ts';
 import type { Logger } from './log/logger.ts';
 import type { StartOperation, VmOperation } from './operation/context.ts';
+import type { VmSpec } from './vm/record.ts';
 import { sortCapabilities } from './order.ts';
 import type { VmmDriver } from './vmm/driver.ts';
 
@@ -232,6 +233,29 @@ export class Registry {
         }
       }),
     );
+  }
+
+  /**
+   * Asks each in turn for what it can do live.
+   * @param apply called with each one's answer, before the next is asked
+   * @throws the first one's failure
+   */
+  async change(
+    operation: VmOperation,
+    from: VmSpec,
+    apply: (changes: readonly Change[]) => Promise<void>,
+  ): Promise<void> {
+    const owner: Owner = { vmId: operation.vm.id, runId: operation.runId };
+    for (const each of this.enabled) {
+      const { capability, handlers } = each;
+      if (handlers.change === undefined) continue;
+      const claims = this.#options.ledger.bind(capability, owner, operation.signal);
+      try {
+        await apply(await handlers.change(operation, from, claims));
+      } catch (error) {
+        throw named(each, 'change', error);
+      }
+    }
   }
 
   drivers(): { readonly each: Enabled; readonly driver: VmmDriver }[] {

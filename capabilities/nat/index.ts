@@ -5,9 +5,11 @@ import {
   newToken,
   toBangerError,
   z,
+  type Claims,
+  type VmRecord,
 } from '../../core/plugin-api/index.ts';
 import { setForwarding } from './forwarding.ts';
-import { natIdentity, type RulesIdentity } from './identity.ts';
+import { natIdentity, type NatIdentity, type RulesIdentity } from './identity.ts';
 import { applyRules, savedRules } from './iptables.ts';
 import { vmRules } from './rules.ts';
 import { natTeardown } from './teardown.ts';
@@ -45,30 +47,40 @@ export const natCapability = defineCapability({
       await exec.requirePrivilege();
     };
 
-    return {
-      preflight: assertReady,
+    const translate = async (vm: VmRecord, claims: Claims<NatIdentity, never>): Promise<void> => {
+      const lease = addresses.of(vm);
+      if (lease === undefined)
+        throw new BangerError('NETWORK_UNAVAILABLE', `VM '${vm.name}' has no address to translate`);
+      const { bridge, address } = lease;
+      const identity: RulesIdentity = { kind: 'rules', bridge, address };
+      const token = newToken(8);
+      // Both are awaited by the ledger where one fails, so side by side is safe.
+      await Promise.all([
+        forwardUplinks(),
+        claims.acquire({ key: vm.id, scope: 'run', token, identity }, async (signal) => {
+          // The bridge's own switch goes with the bridge.
+          await setForwarding(exec, bridge, true);
+          const rules = vmRules(identity, instance.marker(token));
+          await applyRules(rules, { exec, directory, token }, signal);
+          return { value: undefined };
+        }),
+      ]);
+    };
 
-      preStart: async ({ vm }, claims) => {
-        const lease = addresses.of(vm);
-        if (lease === undefined)
-          throw new BangerError(
-            'NETWORK_UNAVAILABLE',
-            `VM '${vm.name}' has no address to translate`,
-          );
-        const { bridge, address } = lease;
-        const identity: RulesIdentity = { kind: 'rules', bridge, address };
-        const token = newToken(8);
-        // Both are awaited by the ledger where one fails, so side by side is safe.
-        await Promise.all([
-          forwardUplinks(),
-          claims.acquire({ key: vm.id, scope: 'run', token, identity }, async (signal) => {
-            // The bridge's own switch goes with the bridge.
-            await setForwarding(exec, bridge, true);
-            const rules = vmRules(identity, instance.marker(token));
-            await applyRules(rules, { exec, directory, token }, signal);
-            return { value: undefined };
-          }),
-        ]);
+    return {
+      preflight: ({ vm }) => (vm.nat ? assertReady() : Promise.resolve()),
+
+      preStart: ({ vm }, claims) => (vm.nat ? translate(vm, claims) : Promise.resolve()),
+
+      change: async ({ vm }, from, claims) => {
+        if (vm.nat === from.nat) return [];
+        if (vm.nat) {
+          await assertReady();
+          await translate(vm, claims);
+        } else {
+          for (const claim of claims.list({ scope: 'run' })) await claims.release(claim);
+        }
+        return [{ field: 'nat' }];
       },
 
       // The default route may be another one than when the VM was started.

@@ -54,6 +54,9 @@ export const createHandle = (
     agentSockets: Array.from({ length: agentPorts }, (_, port) => join(folder, agentSocket(port))),
     logs: logsOf(folder),
     exited,
+    growDrive: async (drive, bytes) => {
+      await qmp.execute('block_resize', { device: drive, size: bytes });
+    },
     shutdown: async (signal) => {
       if (!(await waitGone(process, 0))) {
         // QEMU flushes its disks before it goes; the answer may not come any more.

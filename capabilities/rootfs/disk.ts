@@ -35,6 +35,12 @@ export interface DiskMakerOptions {
   readonly exec: Executor;
 }
 
+/** Of a VM's root disk: it grows with the record, and is never smaller than its image. */
+export const diskBytes = async (
+  vm: { readonly diskBytes: number },
+  image: ImageSpec,
+): Promise<number> => Math.max((await stat(image.rootPath)).size, vm.diskBytes);
+
 /** Makes the root disks of new VMs. */
 export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions): DiskMaker => {
   /** By the file system's answer, which stays the same while the daemon runs. */
@@ -64,14 +70,8 @@ export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions):
       if (driver === 'qcow2') await exec.require('qemu-img');
       const token = newToken(8);
       const path = join(directory, `root-${token}.${extensionOf[driver]}`);
-      const { size } = await stat(image.rootPath);
-      const bytes = Math.max(size, vm.diskBytes);
-      const identity: DiskIdentity = {
-        kind: 'disk',
-        path,
-        driver,
-        ...(bytes > size ? { grownTo: bytes } : {}),
-      };
+      const bytes = await diskBytes(vm, image);
+      const identity: DiskIdentity = { kind: 'disk', path, driver };
       // The key is the VM's: whatever goes wrong, it never has two root disks.
       const claim = await claims.ensure(
         { key: vm.id, scope: 'vm', token, identity, uses: [image.claimId] },

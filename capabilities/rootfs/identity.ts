@@ -10,8 +10,6 @@ const disk = z.object({
   kind: z.literal('disk'),
   path: z.string(),
   driver: z.enum(['reflink', 'qcow2', 'dm-snapshot', 'copy']),
-  /** Bytes, where the disk is larger than the image's file system. */
-  grownTo: z.number().optional(),
 });
 
 /**

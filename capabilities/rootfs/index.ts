@@ -7,8 +7,9 @@ import {
   z,
   type ProvisionStep,
 } from '../../core/plugin-api/index.ts';
-import { createDiskMaker, isDisk } from './disk.ts';
+import { createDiskMaker, diskBytes, isDisk } from './disk.ts';
 import { formatOf } from './drivers.ts';
+import { growDisk } from './grow.ts';
 import { asPath, rootfsIdentity } from './identity.ts';
 import { snapshotObstacle } from './obstacle.ts';
 import { activateSnapshot } from './snapshot.ts';
@@ -17,13 +18,13 @@ import { rootfsTeardown } from './teardown.ts';
 import { createCowWatch } from './watch-cow.ts';
 
 /** Where /root has a disk of its own, that one has the size that was asked for. */
-const grow: ProvisionStep = {
-  id: 'grow-root',
+const grow = (bytes: number): ProvisionStep => ({
+  id: `grow-root-${String(bytes)}`,
   summary: 'grow the root file system to the disk',
   when: 'once',
   kind: 'script',
   script: 'mountpoint -q /root || resize2fs "$(findmnt -n -o SOURCE /)"',
-};
+});
 
 export const rootfsCapability = defineCapability({
   id: 'rootfs',
@@ -69,13 +70,22 @@ export const rootfsCapability = defineCapability({
         // The driver is the recorded one, whatever the setting says by now.
         const disk = existing ?? (await disks.make(operation, image, claims));
         const { driver } = disk.identity;
+        const bytes = await diskBytes(operation.vm, image);
+        if (existing !== undefined) await growDisk(driver, disk.identity.path, bytes, exec, signal);
         let { path } = disk.identity;
         if (driver === 'dm-snapshot') {
           // One that was made just now was chosen by the same question.
           const obstacle = existing === undefined ? undefined : await snapshotObstacle(exec);
           if (obstacle !== undefined) throw obstacle;
           const host = { exec, instance, directory };
-          const snapshot = await activateSnapshot(disk, image.rootPath, claims, host, signal);
+          const snapshot = await activateSnapshot(
+            disk,
+            image.rootPath,
+            bytes,
+            claims,
+            host,
+            signal,
+          );
           path = nodePath(snapshot.target);
           watch.add({ vm: operation.vm, target: snapshot.target, path: disk.identity.path });
           if (snapshot.wasFull)
@@ -100,8 +110,7 @@ export const rootfsCapability = defineCapability({
       },
       exited: ({ vm }) => Promise.resolve(watch.remove(vm.id)),
 
-      provision: (vm) =>
-        Promise.resolve(ofVm(vm).disk?.identity.grownTo === undefined ? [] : [grow]),
+      provision: (vm) => Promise.resolve([grow(vm.diskBytes)]),
 
       doctor: async () => {
         if (config.driver !== 'dm-snapshot') return [];

@@ -111,20 +111,21 @@ const acquireTarget = async (
  * the disk is larger than the image a base of both that and zeros, the snapshot.
  *
  * @param image the root file system's path; never written to
+ * @param bytes of the disk; not less than the image's
  * @returns the snapshot's name, and whether the COW file had run out of room in an earlier run
  */
 export const activateSnapshot = async (
   disk: Claim<DiskIdentity, RootfsObserved>,
   image: string,
+  bytes: number,
   claims: RootfsClaims,
   host: SnapshotHost,
   signal: AbortSignal,
 ): Promise<{ readonly target: string; readonly wasFull: boolean }> => {
   const { exec, instance } = host;
-  const { path: cowPath, grownTo } = disk.identity;
+  const { path: cowPath } = disk.identity;
   const wasFull = await reviveCow(cowPath, host.directory);
   const { size } = await stat(image);
-  const bytes = grownTo ?? size;
   const imageLoop = await acquireLoop(image, true, [disk.id], claims, host);
   signal.throwIfAborted();
   const cowLoop = await acquireLoop(cowPath, false, [disk.id], claims, host);

@@ -26,6 +26,8 @@ export const healthSchema = z.object({
   init: z.string().max(128),
 });
 
+const growSchema = z.object({ deviceBytes: z.int().nonnegative() });
+
 export type Health = z.infer<typeof healthSchema>;
 
 export interface ExecRequest {
@@ -130,6 +132,18 @@ export class Agent {
 
   async getFile({ path, onData, signal }: GetRequest): Promise<void> {
     exit(await this.#run('get', [['path', path]], { signal, onStdout: onData }));
+  }
+
+  /** @returns the bytes that the disk has for the guest; its file system follows it */
+  async grow(path: string, signal?: AbortSignal): Promise<number> {
+    const answer = growSchema.safeParse(
+      reply(await this.#run('grow', [['path', path]], { signal })),
+    );
+    if (answer.success) return answer.data.deviceBytes;
+    const { error: cause } = answer;
+    throw new AgentError('AGENT_BAD_ANSWER', 'the guest does not say how large its disk is', {
+      cause,
+    });
   }
 
   /** Resolves when the guest has begun to end; the VMM's exit tells when it has. */

@@ -91,6 +91,7 @@ const asGuest = (agent: Agent): Guest => ({
     );
     return Buffer.concat(chunks);
   },
+  grow: (path, signal) => translated(() => agent.grow(path, signal)),
   shutdown: (signal) => translated(() => agent.shutdown(signal)),
 });
 

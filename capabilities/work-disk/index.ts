@@ -1,16 +1,32 @@
-import { stat } from 'node:fs/promises';
+import { stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BangerError,
   defineCapability,
+  MachinesRef,
   newToken,
   observePath,
   reconcilePath,
   z,
+  type ProvisionStep,
 } from '../../core/plugin-api/index.ts';
 import { createWorkDisk } from './create.ts';
 import { workDiskIdentity } from './identity.ts';
 import { workDiskTeardown } from './teardown.ts';
+
+/** Larger only: the record never asks for less. */
+const growFile = async (path: string, bytes: number): Promise<void> => {
+  if ((await stat(path)).size < bytes) await truncate(path, bytes);
+};
+
+const grow = (bytes: number): ProvisionStep => ({
+  id: `grow-${String(bytes)}`,
+  summary: 'grow the file system of /root to its disk',
+  when: 'once',
+  kind: 'grow',
+  path: '/root',
+  bytes,
+});
 
 export const workDiskCapability = defineCapability({
   id: 'work-disk',
@@ -21,7 +37,8 @@ export const workDiskCapability = defineCapability({
   config: z.strictObject({}),
   identity: workDiskIdentity,
   teardown: workDiskTeardown,
-  setup: ({ claims: own, exec, directory }) => ({
+  needs: { machines: MachinesRef },
+  setup: ({ claims: own, exec, directory, services }) => ({
     preflight: () => exec.require('resize2fs', 'tune2fs'),
 
     preStart: async ({ vm, machine, signal }, claims) => {
@@ -34,7 +51,7 @@ export const workDiskCapability = defineCapability({
         const path = join(directory, `work-${token}.ext4`);
         // No `uses`: the copy stands alone, whatever becomes of the image.
         claim = await claims.ensure(
-          { key: vm.id, scope: 'vm', token, identity: { path } },
+          { key: vm.id, scope: 'vm', token, identity: { path, bytes: vm.diskBytes } },
           async () => {
             await createWorkDisk(image.workSeedPath, path, vm.diskBytes, exec, signal);
             return { value: undefined, observed: await observePath(path) };
@@ -44,6 +61,8 @@ export const workDiskCapability = defineCapability({
         throw new BangerError('VM_NOT_CLEAN', `the work disk ${claim.identity.path} is gone`, {
           remedy: 'Delete the VM and create it anew.',
         });
+      } else {
+        await growFile(claim.identity.path, vm.diskBytes);
       }
       machine.bootArgs.push('banger.work=serial=work');
       machine.drives.push({
@@ -53,6 +72,18 @@ export const workDiskCapability = defineCapability({
         readOnly: false,
         durable: true,
       });
+    },
+
+    provision: ({ id, diskBytes }) => {
+      const claim = own.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === id);
+      const isGrown = claim !== undefined && claim.identity.bytes !== diskBytes;
+      return Promise.resolve(isGrown ? [grow(diskBytes)] : []);
+    },
+
+    change: async ({ vm }, from) => {
+      if (vm.diskBytes === from.diskBytes) return [];
+      const isGrown = await services.machines.growDrive(vm, 'work', vm.diskBytes);
+      return isGrown ? [{ field: 'diskBytes', step: grow(vm.diskBytes) }] : [];
     },
 
     describe: async (vm) => {

@@ -5,7 +5,7 @@ import type { ErrorBody } from '../../core/errors.ts';
 import { CliError, codeOf, errorOf } from '../error.ts';
 
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;

@@ -54,6 +54,10 @@ export class DaemonClient {
     return (await readJson(await this.open({ method: 'POST', path, body }))) as T;
   }
 
+  async patch<T>(path: string, body: unknown): Promise<T> {
+    return (await readJson(await this.open({ method: 'PATCH', path, body }))) as T;
+  }
+
   async delete<T>(path: string): Promise<T> {
     return (await readJson(await this.open({ method: 'DELETE', path }))) as T;
   }

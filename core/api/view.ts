@@ -1,6 +1,7 @@
 import type { Kernel } from '../kernel.ts';
 import type { Description } from '../capability.ts';
 import { messageOf } from '../errors.ts';
+import { specOf } from '../vm/record.ts';
 import type { Vm } from '../vm/repository.ts';
 import type { VmDetails, VmSummary } from './contract/types.ts';
 
@@ -13,6 +14,8 @@ export const vmSummary = (vm: Vm): VmSummary => ({
   vcpus: vm.vcpus,
   memoryMib: vm.memoryMib,
   diskBytes: vm.diskBytes,
+  nat: vm.nat,
+  current: vm.run.state === 'running' ? (vm.run.current ?? specOf(vm)) : null,
   ip: vm.run.ip,
   vmm: vm.run.driver,
   pid: vm.run.pid,

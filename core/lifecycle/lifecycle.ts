@@ -1,6 +1,5 @@
-import { totalmem } from 'node:os';
 import { v7 as uuidv7 } from 'uuid';
-import type { CreateVm, Operation } from '../api/contract/types.ts';
+import type { CreateVm, Operation, SetVm } from '../api/contract/types.ts';
 import { deadlineSignal } from '../deadline.ts';
 import { BangerError, toBangerError } from '../errors.ts';
 import type { RunningOperation } from '../operation/operations.ts';
@@ -13,6 +12,7 @@ import type { VmmExit, VmmHandle } from '../vmm/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { checkHealth } from './health.ts';
 import { Leases } from './leases.ts';
+import { assertMemory, changedSpec, setVm } from './set.ts';
 import { startVm, type StartOutcome } from './start.ts';
 import { stopVm, tellExited } from './stop.ts';
 import { describeFailures, unwindRun, unwindVm } from './unwind.ts';
@@ -106,14 +106,7 @@ export class Lifecycle {
     if (vms.find(name) !== undefined)
       throw new BangerError('VM_EXISTS', `a VM named '${name}' exists already`);
     const memoryMib = input.memoryMib ?? defaults.memoryMib;
-    const hostMib = Math.floor(totalmem() / 1024 ** 2);
-    if (memoryMib > hostMib) {
-      throw new BangerError(
-        'VM_RESOURCES',
-        `${String(memoryMib)} MiB of memory is more than the host has (${String(hostMib)} MiB)`,
-        { remedy: `Ask for less, for example --memory ${String(Math.floor(hostMib / 2))}M.` },
-      );
-    }
+    assertMemory(memoryMib);
     const image = input.image ?? defaults.image;
     await registry.service(ImagesRef)?.assertKnown(image);
     const vm = vms.insert({
@@ -123,6 +116,7 @@ export class Lifecycle {
       vcpus: input.vcpus ?? defaults.vcpus,
       memoryMib,
       diskBytes: input.diskBytes ?? defaults.diskBytes,
+      nat: input.nat ?? true,
       ephemeral: input.ephemeral ?? false,
       createdAt: new Date().toISOString(),
     });
@@ -184,6 +178,16 @@ export class Lifecycle {
       if (vm.run.state !== 'stopped') await stopVm(this.#deps, vm, running, hurry);
       await this.#start(vm, running);
     });
+  }
+
+  /**
+   * Changes what the VM is to have; live where that can be, else at its next start.
+   * @throws BangerError INPUT_INVALID, VM_RESOURCES
+   */
+  set(nameOrId: string, change: SetVm): Operation {
+    const vm = this.#deps.vms.get(nameOrId);
+    const to = changedSpec(vm, change);
+    return this.#begin(vm, 'set', (running) => setVm(this.#deps, vm, to, running));
   }
 
   /** No gentleness; a stop that is under way is made to hurry. */

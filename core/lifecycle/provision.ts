@@ -2,8 +2,9 @@ import type { ProvisionStep } from '../capability.ts';
 import { deadlineSignal } from '../deadline.ts';
 import { BangerError, messageOf } from '../errors.ts';
 import type { VmOperation } from '../operation/context.ts';
-import type { Guest } from '../plugin-api/services/guest.ts';
-import { named, type Enabled } from '../registry.ts';
+import { GuestsRef, type Guest } from '../plugin-api/services/guest.ts';
+import { named, type Enabled, type Registry } from '../registry.ts';
+import { growInGuest } from './grow.ts';
 import type { VmRepository } from '../vm/repository.ts';
 
 const defaultScriptTimeoutMs = 300_000;
@@ -38,15 +39,32 @@ const runScript = async (
   throw new Error(`${how}${output.trim() === '' ? '' : `: ${output.trim()}`}`);
 };
 
-const runStep = (step: ProvisionStep, guest: Guest, operation: VmOperation): Promise<void> =>
-  step.kind === 'script'
-    ? runScript(step, guest, operation)
-    : guest.put(
-        step.path,
-        typeof step.content === 'string' ? Buffer.from(step.content) : step.content,
-        step.mode ?? defaultFileMode,
-        operation.signal,
-      );
+export const runStep = (
+  step: ProvisionStep,
+  guest: Guest,
+  operation: VmOperation,
+): Promise<void> =>
+  step.kind === 'grow'
+    ? growInGuest(guest, step.path, step.bytes, operation.signal)
+    : step.kind === 'script'
+      ? runScript(step, guest, operation)
+      : guest.put(
+          step.path,
+          typeof step.content === 'string' ? Buffer.from(step.content) : step.content,
+          step.mode ?? defaultFileMode,
+          operation.signal,
+        );
+
+/** @throws BangerError GUEST_UNREACHABLE, VM_NOT_RUNNING */
+export const guestOf = (
+  registry: Registry,
+  vm: { readonly id: string; readonly name: string },
+): Guest => {
+  const guests = registry.service(GuestsRef);
+  if (guests === undefined)
+    throw new BangerError('GUEST_UNREACHABLE', 'no capability reaches into the guest');
+  return guests.of(vm);
+};
 
 /**
  * Runs and records the steps that capabilities return as data, in the capabilities' order.

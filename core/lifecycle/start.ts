@@ -1,13 +1,13 @@
 import { BangerError, toBangerError } from '../errors.ts';
 import type { StartOperation } from '../operation/context.ts';
 import type { RunningOperation } from '../operation/operations.ts';
-import { GuestsRef } from '../plugin-api/services/guest.ts';
+import { specOf } from '../vm/record.ts';
 import type { Vm } from '../vm/repository.ts';
 import { chooseDriver } from '../vmm/choose.ts';
 import type { VmmDriver, VmmHandle } from '../vmm/driver.ts';
 import type { MachineSpec } from '../vmm/machine-spec.ts';
 import type { LifecycleDeps } from './deps.ts';
-import { provision } from './provision.ts';
+import { guestOf, provision } from './provision.ts';
 import { tellExited } from './stop.ts';
 import { describeFailures, notClean, unwindRun } from './unwind.ts';
 
@@ -82,6 +82,7 @@ export const startVm = async (
       driver: driver.id,
       ip: operation.machine.seed.address?.split('/')[0] ?? null,
       pid: handle.process.pid,
+      current: specOf(vm),
       startedAt: new Date().toISOString(),
     });
     committed = true;
@@ -121,16 +122,11 @@ const runProvisioning = async (
 ): Promise<void> => {
   const { registry, vms } = deps;
   running.stage('provision');
-  const guests = registry.service(GuestsRef);
   try {
     await provision(
       registry.enabled,
       operation,
-      () => {
-        if (guests === undefined)
-          throw new BangerError('GUEST_UNREACHABLE', 'no capability reaches into the guest');
-        return guests.of(vm);
-      },
+      () => guestOf(registry, vm),
       operation.machine.rootGeneration ?? operation.runId,
       vms,
     );

@@ -10,6 +10,7 @@ export { defineAction, defineCapability, provide, serviceRef } from '../capabili
 export type {
   Action,
   Capability,
+  Change,
   CapabilityEnv,
   CapabilitySpec,
   Description,
@@ -35,7 +36,7 @@ export type {
   StartOperation,
   VmOperation,
 } from '../operation/context.ts';
-export type { VmRecord } from '../vm/record.ts';
+export type { VmRecord, VmSpec } from '../vm/record.ts';
 export type { VmmDriver, VmmExit, VmmHandle, VmmProbe } from '../vmm/driver.ts';
 export type {
   DiskFormat,
@@ -77,4 +78,5 @@ export * from './services/channels.ts';
 export * from './services/guest.ts';
 export * from './services/images.ts';
 export * from './services/kernels.ts';
+export * from './services/machines.ts';
 export * from './services/vms.ts';

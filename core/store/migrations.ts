@@ -92,4 +92,13 @@ export const coreMigrations: readonly Migration[] = [
     since: '0.2.0',
     sql: `ALTER TABLE migration ADD COLUMN since TEXT NOT NULL DEFAULT '0.1.0';`,
   },
+  {
+    // `vm set`: what the record asks for and what the run has may differ.
+    name: 'core-0003-vm-set',
+    since: '0.3.0',
+    sql: `
+      ALTER TABLE vm ADD COLUMN nat INTEGER NOT NULL DEFAULT 1;
+      ALTER TABLE run ADD COLUMN current TEXT CHECK (current IS NULL OR json_valid(current));
+    `,
+  },
 ];

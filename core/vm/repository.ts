@@ -2,7 +2,7 @@ import type { ErrorBody } from '../errors.ts';
 import { BangerError } from '../errors.ts';
 import type { Condition, VmState } from '../api/contract/types.ts';
 import type { Store } from '../store/store.ts';
-import type { VmRecord } from './record.ts';
+import type { VmRecord, VmSpec } from './record.ts';
 
 /** What core knows of the current run. */
 export interface RunRecord {
@@ -16,6 +16,8 @@ export interface RunRecord {
   readonly lastError: ErrorBody | null;
   readonly conditions: readonly Condition[];
   readonly logs: Readonly<Record<string, string>>;
+  /** What this run has, where the record may ask for something else by now; null of one that a daemon before 0.3.0 began. */
+  readonly current: VmSpec | null;
 }
 
 export interface Vm extends VmRecord {
@@ -30,6 +32,7 @@ interface Row {
   memory_mib: number;
   disk_bytes: number;
   ephemeral: number;
+  nat: number;
   created_at: string;
   state: VmState;
   run_id: string | null;
@@ -40,6 +43,7 @@ interface Row {
   last_error: string | null;
   conditions: string;
   logs: string;
+  current: string | null;
 }
 
 const stopped: RunRecord = {
@@ -52,6 +56,7 @@ const stopped: RunRecord = {
   lastError: null,
   conditions: [],
   logs: {},
+  current: null,
 };
 
 const toVm = (row: Row): Vm => ({
@@ -61,6 +66,7 @@ const toVm = (row: Row): Vm => ({
   vcpus: row.vcpus,
   memoryMib: row.memory_mib,
   diskBytes: row.disk_bytes,
+  nat: row.nat === 1,
   ephemeral: row.ephemeral === 1,
   createdAt: row.created_at,
   run: {
@@ -73,6 +79,7 @@ const toVm = (row: Row): Vm => ({
     lastError: row.last_error === null ? null : (JSON.parse(row.last_error) as ErrorBody),
     conditions: JSON.parse(row.conditions) as Condition[],
     logs: JSON.parse(row.logs) as Record<string, string>,
+    current: row.current === null ? null : (JSON.parse(row.current) as VmSpec),
   },
 });
 
@@ -94,8 +101,8 @@ export class VmRepository {
         throw new BangerError('VM_EXISTS', `a VM named '${record.name}' exists already`);
       database
         .prepare(
-          `INSERT INTO vm (id, name, image, vcpus, memory_mib, disk_bytes, ephemeral, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+          `INSERT INTO vm (id, name, image, vcpus, memory_mib, disk_bytes, nat, ephemeral, created_at)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
           record.id,
@@ -104,6 +111,7 @@ export class VmRepository {
           record.vcpus,
           record.memoryMib,
           record.diskBytes,
+          record.nat ? 1 : 0,
           record.ephemeral ? 1 : 0,
           record.createdAt,
         );
@@ -131,6 +139,13 @@ export class VmRepository {
     return vm;
   }
 
+  /** What the user asks for from now on. */
+  updateSpec(vmId: string, { vcpus, memoryMib, diskBytes, nat }: VmSpec): void {
+    this.#store.durable
+      .prepare('UPDATE vm SET vcpus = ?, memory_mib = ?, disk_bytes = ?, nat = ? WHERE id = ?')
+      .run(vcpus, memoryMib, diskBytes, nat ? 1 : 0, vmId);
+  }
+
   /** Changes what is given, leaves the rest; `running` and its facts are one statement. */
   updateRun(vmId: string, change: Partial<RunRecord>): void {
     const columns: Readonly<Record<keyof RunRecord, string>> = {
@@ -143,6 +158,7 @@ export class VmRepository {
       lastError: 'last_error',
       conditions: 'conditions',
       logs: 'logs',
+      current: 'current',
     };
     const sets: string[] = [];
     const values: (string | number | null)[] = [];

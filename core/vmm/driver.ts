@@ -44,4 +44,6 @@ export interface VmmHandle {
   readonly exited: Promise<VmmExit>;
   /** The driver's own gentle means. Returns when they are through; the caller then unwinds. */
   shutdown(signal: AbortSignal): Promise<void>;
+  /** Where the VMM can: makes the drive of that id, and the file behind it, larger. */
+  growDrive?(drive: string, bytes: number): Promise<void>;
 }

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "exec.h"
+#include "grow.h"
 #include "health.h"
 #include "power.h"
 
@@ -109,6 +110,16 @@ static void open_get(struct server *server, const uint8_t *id) {
   server->session.kind = SESSION_GET;
 }
 
+static void open_grow(struct server *server, const uint8_t *id) {
+  const char *path = server->request.path;
+  uint64_t bytes;
+  char json[64];
+  if (!path || path[0] != '/') return send_error(server, id, "grow needs an absolute path", 0);
+  if (!grow_file_system(path, &bytes)) return send_error(server, id, path, errno);
+  int n = snprintf(json, sizeof json, "{\"deviceBytes\":%llu}", (unsigned long long)bytes);
+  link_send(&server->link, id, FRAME_REPLY, json, (size_t)n);
+}
+
 static void open_shutdown(struct server *server, const uint8_t *id) {
   if (!server->guest || !is_guest()) return send_error(server, id, "this is not a guest", 0);
   link_send(&server->link, id, FRAME_REPLY, "{}", 2);
@@ -128,6 +139,8 @@ void session_open(struct server *server, const uint8_t *id, const uint8_t *body,
     open_put(server, id);
   } else if (strcmp(method, "get") == 0) {
     open_get(server, id);
+  } else if (strcmp(method, "grow") == 0) {
+    open_grow(server, id);
   } else if (strcmp(method, "shutdown") == 0) {
     open_shutdown(server, id);
   } else if (strcmp(method, "healthz") == 0) {

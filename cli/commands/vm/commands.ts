@@ -1,5 +1,5 @@
 import type { Command } from '@commander-js/extra-typings';
-import { parseCount, parseDisk, parseMemory, parseVariable } from '../../check.ts';
+import { parseCount, parseDisk, parseMemory, parseSwitch, parseVariable } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
 
 /** `banger vm …`. What a command does is loaded when it runs; only its words are here. */
@@ -24,6 +24,7 @@ const defineNew = (vm: Command, cli: Cli): void => {
       .option('--vcpu <n>', 'virtual CPUs', parseCount)
       .option('--memory <size>', 'MiB, or with a unit: 2G', parseMemory)
       .option('--disk-size <size>', 'of /root, with a unit: 8G', parseDisk)
+      .option('--no-nat', 'no way out by the host’s addresses')
       .option(...quiet);
 
   withSpec(
@@ -119,6 +120,27 @@ const defineState = (vm: Command, cli: Cli): void => {
       .option(...quiet)
       .action(async (targets) => (await import('./each.ts')).eachVm(cli, verb, targets));
   }
+  vm.command('set')
+    .summary('change what a VM has')
+    .description(
+      'Change what a VM has. In a running one the disk and the way out change at once; virtual CPUs and\n' +
+        'memory at its next start.',
+    )
+    .argument(...name)
+    .option('--vcpu <n>', 'virtual CPUs', parseCount)
+    .option('--memory <size>', 'MiB, or with a unit: 2G', parseMemory)
+    .option('--disk-size <size>', 'of /root, with a unit: 8G; disks grow only', parseDisk)
+    .option('--nat <on|off>', 'the way out by the host’s addresses', parseSwitch)
+    .option(...json)
+    .option(...quiet)
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  banger vm set web --disk-size 20G\n' +
+        '  banger vm set web --vcpu 4 --memory 8G && banger vm restart web\n' +
+        '  banger vm set web --nat off',
+    )
+    .action(async (target, options) => (await import('./set.ts')).setVm(cli, target, options));
   vm.command('delete')
     .alias('rm')
     .description('delete VMs with their disks')

@@ -12,6 +12,8 @@ export interface NewVmOptions {
   readonly memory?: number | undefined;
   /** Bytes. */
   readonly diskSize?: number | undefined;
+  /** False: no way out. */
+  readonly nat?: boolean | undefined;
 }
 
 interface NewVm {
@@ -26,7 +28,7 @@ export const requestVm = async (
   options: NewVmOptions,
   extra: Pick<CreateVm, 'ephemeral' | 'start'>,
 ): Promise<NewVm> => {
-  const { name, image, vcpu, memory, diskSize } = options;
+  const { name, image, vcpu, memory, diskSize, nat } = options;
   if (name !== undefined && name !== '') checkVmName(name);
   const body: CreateVm = {
     ...extra,
@@ -35,6 +37,7 @@ export const requestVm = async (
     ...(vcpu === undefined ? {} : { vcpus: vcpu }),
     ...(memory === undefined ? {} : { memoryMib: memory }),
     ...(diskSize === undefined ? {} : { diskBytes: diskSize }),
+    ...(nat === false ? { nat } : {}),
   };
   const created = await cli.client.post<NewVm>('/v1/vms', body);
   if (!cli.isQuiet && !cli.isJson) cli.say(`spec: ${formatSpec(created.vm)}`);

@@ -3,7 +3,7 @@ import { checkVmName } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
 import { formatAge } from '../../render/duration.ts';
 import { fields } from '../../render/fields.ts';
-import { formatSpec } from '../../render/spec.ts';
+import { formatSpec, pendingChanges } from '../../render/spec.ts';
 
 export const showVm = async (cli: Cli, name: string): Promise<void> => {
   const vm = await cli.client.get<VmDetails>(`/v1/vms/${checkVmName(name)}`);
@@ -18,7 +18,8 @@ const described = (vm: VmDetails): string =>
     ['id', vm.id],
     ['state', vm.state + (vm.ephemeral ? ' (deleted when its client ends)' : '')],
     ...vm.conditions.map(({ kind, detail }) => [kind, detail] as const),
-    ['spec', formatSpec(vm)],
+    ['spec', formatSpec(vm.current ?? vm)],
+    ['next start', pendingChanges(vm).join(' · ') || null],
     ['image', vm.image],
     ['ip', vm.ip],
     ['vmm', vm.vmm === null || vm.pid === null ? vm.vmm : `${vm.vmm} (pid ${String(vm.pid)})`],

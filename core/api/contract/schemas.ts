@@ -24,14 +24,22 @@ export const condition = z.object({
   detail: z.string(),
 });
 
+/** What `vm set` can change. */
+const spec = {
+  vcpus: z.number(),
+  memoryMib: z.number(),
+  diskBytes: z.number(),
+  nat: z.boolean(),
+};
+
 export const vmSummary = z.object({
   id: z.string(),
   name: z.string(),
   state: vmState,
   image: z.string(),
-  vcpus: z.number(),
-  memoryMib: z.number(),
-  diskBytes: z.number(),
+  ...spec,
+  /** What it runs with, where it runs: what differs from the above takes effect at its next start. */
+  current: z.object(spec).nullable(),
   ip: z.string().nullable(),
   vmm: z.string().nullable(),
   /** The VMM's own process. */
@@ -60,10 +68,16 @@ export const createVm = z.strictObject({
   vcpus: z.int().min(1).optional(),
   memoryMib: z.int().min(1).optional(),
   diskBytes: z.int().min(1).optional(),
+  nat: z.boolean().optional(),
   ephemeral: z.boolean().default(false),
   /** False: only the record. */
   start: z.boolean().default(true),
 });
+
+/** What is absent stays. */
+export const setVm = createVm
+  .pick({ vcpus: true, memoryMib: true, diskBytes: true, nat: true })
+  .strict();
 
 export const deleteVm = z.strictObject({ force: z.boolean().default(false) });
 

@@ -6,6 +6,7 @@ export type VmSummary = z.output<typeof schemas.vmSummary>;
 export type VmDetails = z.output<typeof schemas.vmDetails>;
 export type VmState = z.output<typeof schemas.vmState>;
 export type CreateVm = z.input<typeof schemas.createVm>;
+export type SetVm = z.output<typeof schemas.setVm>;
 export type Operation = z.output<typeof schemas.operation>;
 export type OperationEvent = z.output<typeof schemas.operationEvent>;
 export type Accepted = z.output<typeof schemas.accepted>;

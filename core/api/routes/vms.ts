@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { BangerError } from '../../errors.ts';
 import type { Kernel } from '../../kernel.ts';
 import type { Vm } from '../../vm/repository.ts';
-import { createVm, deleteVm } from '../contract/schemas.ts';
+import { createVm, deleteVm, setVm } from '../contract/schemas.ts';
 import type { Operation } from '../contract/types.ts';
 import { parseInput } from '../errors.ts';
 import { vmDetails, vmSummary } from '../view.ts';
@@ -47,6 +47,11 @@ export const vmRoutes = (server: FastifyInstance, kernel: Kernel): void => {
   server.get<Named>('/v1/vms/:name', async (request) =>
     vmDetails(kernel, await find(request.params.name)),
   );
+
+  server.patch<Named>('/v1/vms/:name', async (request, reply) => {
+    const { id } = await find(request.params.name);
+    return answer(reply, lifecycle.set(id, parseInput(setVm, request.body)), id);
+  });
 
   server.post<Named>('/v1/vms/:name/start', async (request, reply) => {
     const { id } = await find(request.params.name);

@@ -39,6 +39,8 @@ export interface Guest {
   exec(options: ExecOptions, signal: AbortSignal): Promise<ExecSession>;
   put(path: string, content: Uint8Array, mode: number, signal: AbortSignal): Promise<void>;
   get(path: string, signal: AbortSignal): Promise<Buffer>;
+  /** Grows the ext4 that is mounted there to its disk. @returns the bytes that the disk has for the guest by now */
+  grow(path: string, signal: AbortSignal): Promise<number>;
   /** Asks for a clean shutdown; returns when the guest has begun it. */
   shutdown(signal: AbortSignal): Promise<void>;
 }

@@ -120,6 +120,7 @@ describe('the QEMU driver', () => {
       vcpus: 1,
       memoryMib: 64,
       diskBytes: 0,
+      nat: true,
       ephemeral: false,
       createdAt: '',
     },

@@ -36,6 +36,7 @@ const record = (name: string) => ({
   vcpus: 1,
   memoryMib: 256,
   diskBytes: 1024 ** 3,
+  nat: true,
   ephemeral: false,
   createdAt: new Date().toISOString(),
 });

@@ -36,6 +36,7 @@ const vm: VmRecord = {
   vcpus: 1,
   memoryMib: 256,
   diskBytes: 2 ** 30,
+  nat: true,
   ephemeral: false,
   createdAt: '2026-01-01T00:00:00Z',
 };

@@ -45,6 +45,7 @@ export const vmRecord = (id: string, more: Partial<VmRecord> = {}): VmRecord => 
   vcpus: 1,
   memoryMib: 256,
   diskBytes: 8 * 1024 ** 3,
+  nat: true,
   ephemeral: false,
   createdAt: '2026-01-01T00:00:00Z',
   ...more,

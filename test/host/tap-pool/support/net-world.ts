@@ -241,6 +241,7 @@ export const startOperation = (vmId: string, signal: AbortSignal = never): Start
     vcpus: 1,
     memoryMib: 256,
     diskBytes: 2 ** 30,
+    nat: true,
     ephemeral: false,
     createdAt: '2026-01-01T00:00:00Z',
   },

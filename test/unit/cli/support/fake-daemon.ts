@@ -87,6 +87,8 @@ export class FakeDaemon {
       vcpus: 2,
       memoryMib: 2048,
       diskBytes: 8 * 1024 ** 3,
+      nat: true,
+      current: null,
       ip: '10.0.0.2',
       vmm: 'qemu',
       pid: 4242,
@@ -219,6 +221,8 @@ export class FakeDaemon {
       vcpus: body.vcpus ?? 2,
       memoryMib: body.memoryMib ?? 2048,
       diskBytes: body.diskBytes ?? 8 * 1024 ** 3,
+      nat: body.nat ?? true,
+      current: null,
     });
     if (body.start === false) {
       this.#send(response, 201, { vm });

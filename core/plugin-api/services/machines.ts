@@ -1,0 +1,12 @@
+import { serviceRef } from '../../capability.ts';
+
+/** What can be changed on a machine that runs. Core provides it, from the driver's handle. */
+export interface Machines {
+  /**
+   * Makes the drive of that id, and the raw file behind it, larger.
+   * @returns whether this VMM can; where not, nothing has changed
+   */
+  growDrive(vm: { readonly id: string }, drive: string, bytes: number): Promise<boolean>;
+}
+
+export const MachinesRef = serviceRef<Machines>('machines');
