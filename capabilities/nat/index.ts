@@ -57,7 +57,7 @@ export const natCapability = defineCapability({
       // Both are awaited by the ledger where one fails, so side by side is safe.
       await Promise.all([
         forwardUplinks(),
-        claims.acquire({ key: vm.id, scope: 'run', token, identity }, async (signal) => {
+        claims.ensure({ key: vm.id, scope: 'run', token, identity }, async (signal) => {
           // The bridge's own switch goes with the bridge.
           await setForwarding(exec, bridge, true);
           const rules = vmRules(identity, instance.marker(token));

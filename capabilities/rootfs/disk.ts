@@ -71,7 +71,8 @@ export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions):
       const token = newToken(8);
       const path = join(directory, `root-${token}.${extensionOf[driver]}`);
       const bytes = await diskBytes(vm, image);
-      const identity: DiskIdentity = { kind: 'disk', path, driver };
+      const { size: imageBytes } = await stat(image.rootPath);
+      const identity: DiskIdentity = { kind: 'disk', path, driver, imageBytes };
       // The key is the VM's: whatever goes wrong, it never has two root disks.
       const claim = await claims.ensure(
         { key: vm.id, scope: 'vm', token, identity, uses: [image.claimId] },

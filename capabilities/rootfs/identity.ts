@@ -10,6 +10,8 @@ const disk = z.object({
   kind: z.literal('disk'),
   path: z.string(),
   driver: z.enum(['reflink', 'qcow2', 'dm-snapshot', 'copy']),
+  /** Of the image's file system; unknown of a disk that was made before 0.3.0. */
+  imageBytes: z.number().optional(),
 });
 
 /**

@@ -110,7 +110,10 @@ export const rootfsCapability = defineCapability({
       },
       exited: ({ vm }) => Promise.resolve(watch.remove(vm.id)),
 
-      provision: (vm) => Promise.resolve([grow(vm.diskBytes)]),
+      provision: (vm) => {
+        const { imageBytes = 0 } = ofVm(vm).disk?.identity ?? {};
+        return Promise.resolve(vm.diskBytes > imageBytes ? [grow(vm.diskBytes)] : []);
+      },
 
       doctor: async () => {
         if (config.driver !== 'dm-snapshot') return [];

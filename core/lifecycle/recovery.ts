@@ -7,7 +7,7 @@ import type { LifecycleDeps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { within } from '../registry.ts';
 import { checkHealth } from './health.ts';
-import { describeFailures, unwindRun } from './unwind.ts';
+import { describeFailures, unwindHalf, unwindRun } from './unwind.ts';
 
 /** Helpers of an earlier daemon, as far as recovery is concerned. */
 export interface HelperGate {
@@ -189,7 +189,7 @@ export class Recovery {
 
   async #adopt(vm: Vm, handle: VmmHandle): Promise<void> {
     const { ledger, vms, registry, log } = this.#deps;
-    await ledger.unwind({ ownerId: vm.id, states: ['intent'] });
+    await unwindHalf(ledger, vm.id);
     await checkHealth(this.#deps, vm.id);
     vms.setCondition(vm.id, 'unattended');
     this.#lifecycle.adopt(vm, handle);

@@ -7,6 +7,7 @@ import { specOf, type VmSpec } from '../vm/record.ts';
 import type { Vm } from '../vm/repository.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { guestOf, runStep } from './provision.ts';
+import { unwindHalf } from './unwind.ts';
 
 /** @throws BangerError VM_RESOURCES where the host has less memory than that */
 export const assertMemory = (memoryMib: number): void => {
@@ -49,7 +50,7 @@ export const changedSpec = (vm: Vm, change: SetVm): VmSpec => {
 
 /** Puts it on record first; then, where the VM runs, capabilities do what can be done live. */
 export const setVm = async (
-  { vms, registry }: LifecycleDeps,
+  { vms, registry, ledger }: LifecycleDeps,
   vm: Vm,
   to: VmSpec,
   running: RunningOperation,
@@ -60,11 +61,17 @@ export const setVm = async (
   running.stage('change');
   let has = current ?? specOf(vm);
   const operation = { ...running, vm: vms.get(vm.id), runId };
-  await registry.change(operation, has, async (changes) => {
-    for (const { field, step } of changes) {
-      if (step !== undefined) await runStep(step, guestOf(registry, vm), operation);
-      has = { ...has, [field]: to[field] };
-      vms.updateRun(vm.id, { current: has });
-    }
-  });
+  try {
+    await unwindHalf(ledger, vm.id); // what an earlier one that failed could not take away
+    await registry.change(operation, has, async (changes) => {
+      for (const { field, step } of changes) {
+        if (step !== undefined) await runStep(step, guestOf(registry, vm), operation);
+        has = { ...has, [field]: to[field] };
+        vms.updateRun(vm.id, { current: has });
+      }
+    });
+  } catch (error) {
+    await unwindHalf(ledger, vm.id);
+    throw error;
+  }
 };

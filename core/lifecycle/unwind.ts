@@ -31,3 +31,7 @@ export const notClean = (failures: readonly UnwindFailure[]): BangerError =>
     'VM_NOT_CLEAN',
     `what an earlier run left cannot be removed: ${describeFailures(failures)}`,
   );
+
+/** Of a VM that runs: what was being made or given up (`vm set`) when its operation ended. */
+export const unwindHalf = (ledger: Ledger, vmId: string): Promise<UnwindFailure[]> =>
+  ledger.unwind({ ownerId: vmId, states: ['intent', 'releasing'] });

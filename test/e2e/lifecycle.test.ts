@@ -47,6 +47,66 @@ describe('the life of a VM', () => {
     expect(await world.guest('web', 'ip -4 -br addr')).toContain(`${ip ?? 'none'}/`);
   });
 
+  const gib = 1024 ** 3;
+  const workBytes = async (): Promise<number> =>
+    Number(await world.guest('web', 'df -B1 --output=size /root | tail -n 1'));
+
+  it('gets a larger disk while it runs', async () => {
+    await world.guest('web', 'head -c 3000000 /dev/urandom > /root/kept; sync');
+    const sum = await world.guest('web', 'sha256sum /root/kept');
+    const set = await world.cli(['vm', 'set', 'web', '--disk-size', '9G']);
+    expect(set).toMatchObject({ code: 0 });
+    expect(set.stderr).toContain('web has 1 vcpu · 512 MiB · 9G disk');
+    expect(set.stderr).not.toContain('next start');
+    expect(await workBytes()).toBeGreaterThan(8.4 * gib);
+    expect(await world.guest('web', 'sha256sum /root/kept')).toBe(sum);
+    expect(await world.cli(['vm', 'set', 'web', '--disk-size', '8G'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('has 9G, and disks grow only') as string,
+    });
+    expect(await world.show('web')).toMatchObject({
+      diskBytes: 9 * gib,
+      current: { diskBytes: 9 * gib },
+    });
+  });
+
+  it('gets virtual CPUs and memory at its next start, and is told so', async () => {
+    const set = await world.cli(['vm', 'set', 'web', '--vcpu', '2', '--memory', '640M']);
+    expect(set).toMatchObject({ code: 0 });
+    expect(set.stderr).toContain(
+      'at its next start: 2 vcpu (1 vcpu now) · 640 MiB (512 MiB now); now: banger vm restart web',
+    );
+    expect(await world.ok(['vm', 'show', 'web'])).toMatch(/next start: +2 vcpu \(1 vcpu now\)/);
+    expect(await world.show('web')).toMatchObject({
+      vcpus: 2,
+      memoryMib: 640,
+      current: { vcpus: 1, memoryMib: 512 },
+    });
+    await world.ok(['vm', 'stop', 'web']);
+    expect(await world.ok(['vm', 'set', 'web', '--disk-size', '10G', '--json'])).toContain(
+      '"current": null',
+    );
+    await world.ok(['vm', 'start', 'web']);
+    expect(await world.guest('web', 'nproc')).toBe('2');
+    const kib = Number(await world.guest('web', "awk '/MemTotal/ { print $2 }' /proc/meminfo"));
+    expect(kib).toBeGreaterThan(512 * 1024);
+    expect(await workBytes()).toBeGreaterThan(9.4 * gib);
+    await world.ok(['vm', 'set', 'web', '--vcpu', '1', '--memory', '512M']);
+    expect(await world.ok(['vm', 'show', 'web'])).toMatch(/next start: +1 vcpu \(2 vcpu now\)/);
+  });
+
+  it('says what there is to change where nothing was named', async () => {
+    expect(await world.cli(['vm', 'set', 'web'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('nothing to change') as string,
+    });
+    expect(await world.cli(['vm', 'set', 'web', '--nat', 'maybe'])).toMatchObject({ code: 2 });
+    expect(await world.cli(['vm', 'set', 'web', '--memory', '99999G'])).toMatchObject({
+      code: 125,
+      stderr: expect.stringContaining('more than the host has') as string,
+    });
+  });
+
   it('records the pid of QEMU itself', async () => {
     const { pid } = await world.show('web');
     expect(await readlink(`/proc/${pid ?? 0}/exe`)).toContain('qemu-system');

@@ -31,7 +31,7 @@ describeUnless(reason, 'guests on a network', () => {
   const addressOf = async (vm: string): Promise<string> => (await world.show(vm)).ip ?? '';
   /** What the server beyond the uplink says of who asks, or what curl says. */
   const askOutside = (vm: string): Promise<string> =>
-    world.guest(vm, `curl -sS --max-time 20 http://${net.outsideAddress}/ 2>&1 || true`);
+    world.guest(vm, `curl -sS --max-time 8 http://${net.outsideAddress}/ 2>&1 || true`);
 
   beforeAll(async () => {
     net = await privateNetwork();
@@ -64,6 +64,15 @@ describeUnless(reason, 'guests on a network', () => {
   it('reach the outside, which sees the host', async () => {
     expect(await askOutside('one')).toBe(net.hostAddress);
     expect(await askOutside('two')).toBe(net.hostAddress);
+  });
+
+  it('lose the way out and get it back while they run', async () => {
+    await ok('vm', 'set', 'one', '--nat', 'off');
+    expect(await askOutside('one')).not.toBe(net.hostAddress);
+    expect(await askOutside('two')).toBe(net.hostAddress);
+    expect(await world.ok(['vm', 'show', 'one'])).toContain('no nat');
+    await ok('vm', 'set', 'one', '--nat', 'on');
+    expect(await askOutside('one')).toBe(net.hostAddress);
   });
 
   it('are not reached from outside', async () => {

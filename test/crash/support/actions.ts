@@ -87,6 +87,22 @@ export const crashActions: readonly CrashAction[] = [
   },
 ];
 
+/** Of a running VM; its root disk has no part in them. */
+export const changeActions: readonly CrashAction[] = [
+  {
+    name: 'nat off',
+    fresh: false,
+    prepare: started,
+    act: (daemon) => daemon.operate('PATCH', '/v1/vms/v', { nat: false }),
+  },
+  {
+    name: 'nat on',
+    fresh: false,
+    prepare: (daemon) => daemon.mustOperate('POST', '/v1/vms', { ...create, nat: false }),
+    act: (daemon) => daemon.operate('PATCH', '/v1/vms/v', { nat: true }),
+  },
+];
+
 const image = { name: 'debian-bookworm' };
 const buildImage = '/v1/x/images/build';
 

@@ -102,9 +102,28 @@ describeUnless(needsTools('qemu-img', 'qemu-io', 'mkfs.ext4', 'debugfs'), 'a roo
       const vm = vmRecord('vm-1', { diskBytes: bytes });
       const drive = await root(world, handlers, image, vm);
       expect((await content(drive)).length).toBe(bytes);
-      expect(await handlers.provision?.(vm)).toMatchObject([{ id: 'grow-root', when: 'once' }]);
+      expect(await handlers.provision?.(vm)).toMatchObject([
+        { id: `grow-root-${bytes}`, when: 'once' },
+      ]);
       await root(world, handlers, image, two);
       expect(await handlers.provision?.(two)).toEqual([]);
+    });
+
+    it('grows at the next start where the VM asks for more by then, and keeps what is on it', async () => {
+      const drive = await root(world, handlers, image, one);
+      await write(drive);
+      const before = await content(drive);
+      await world.unwindRun(one);
+      const more = { ...one, diskBytes: 4 * smallImageBytes };
+      expect(await root(world, handlers, image, more)).toEqual(drive);
+      const after = await content(drive);
+      expect(after.length).toBe(more.diskBytes);
+      expect(after.subarray(0, before.length).equals(before)).toBe(true);
+      expect(await handlers.provision?.(more)).toHaveLength(1);
+      expect(await handlers.provision?.(one)).toEqual([]);
+      await world.unwindRun(one);
+      await root(world, handlers, image, one);
+      expect((await content(drive)).length).toBe(more.diskBytes);
     });
 
     it('is for this user’s eyes only, and takes little of the host’s disk', async () => {

@@ -81,6 +81,20 @@ describeUnless(needsTools('mkfs.ext4', 'resize2fs', 'debugfs', 'e2fsck'), 'a wor
     expect(await debugfs(drive.path, 'stat /kept')).toContain('Type: regular');
   });
 
+  it('grows where the VM asks for more, and then has a step for the guest', async () => {
+    const vm = vmRecord('vm-1', { diskBytes: gib });
+    const { path } = await work(world, handlers, image, vm);
+    expect(await handlers.provision?.(vm)).toEqual([]);
+    await world.unwindRun(vm);
+    const more = { ...vm, diskBytes: 2 * gib };
+    await work(world, handlers, image, more);
+    expect((await stat(path)).size).toBe(2 * gib);
+    expect(await handlers.provision?.(more)).toMatchObject([
+      { id: `grow-${2 * gib}`, kind: 'grow', path: '/root', bytes: 2 * gib, when: 'once' },
+    ]);
+    expect(await debugfs(path, 'cat /hello')).toBe('from the image\n');
+  });
+
   it('is the VM’s own, and leaves the seed as it was', async () => {
     const before = await readFile(image.workSeedPath);
     const first = await work(world, handlers, image, vmRecord('vm-1', { diskBytes: gib }));
