@@ -10,13 +10,14 @@ import {
   type DetachedProcess,
   type Executor,
   type Instance,
+  type ProcessIdentity,
   type StartOperation,
   type VmmDriver,
   type VmmHandle,
 } from '../../core/plugin-api/index.ts';
 import { chooseAcceleration } from './acceleration.ts';
 import { agentPorts, agentSocket, qemuArgs, qmpSocket } from './args.ts';
-import { isOurs } from './find-process.ts';
+import { findByName, isOurs, workingFolder } from './find-process.ts';
 import { createHandle } from './handle.ts';
 import type { QemuIdentity, QemuObserved } from './identity.ts';
 import { Qmp } from './qmp.ts';
@@ -105,6 +106,23 @@ const connectQmp = async (
   return Promise.race([connecting, failed]);
 };
 
+const claimedProcess = async (claims: QemuClaims): Promise<ProcessIdentity | undefined> => {
+  for (const { identity, observed } of claims.list({ scope: 'run' })) {
+    if (identity.kind !== 'process' || observed === undefined || !('pid' in observed)) continue;
+    if (await isOurs(observed, identity.name)) return observed;
+  }
+  return undefined;
+};
+
+/** Where the claim cannot be read: the process itself says that it is ours, and whose. */
+const processOf = async (
+  vmId: string,
+  instance: Instance,
+): Promise<ProcessIdentity | undefined> => {
+  const named = await findByName((name) => name.startsWith(processName(instance.token, '')));
+  return named.find((each) => each.vmId === vmId);
+};
+
 export const createQemuDriver = (
   options: QemuDriverOptions,
 ): VmmDriver<QemuIdentity, QemuObserved> => {
@@ -168,20 +186,14 @@ export const createQemuDriver = (
       };
     },
     boot,
-    attach: async (_operation, claims) => {
-      const folder = claims
-        .list({ scope: 'vm' })
-        .map(({ identity }) => (identity.kind === 'folder' ? identity.path : undefined))
-        .find((path) => path !== undefined);
+    attach: async ({ vm }, claims) => {
+      const process = (await claimedProcess(claims)) ?? (await processOf(vm.id, instance));
+      if (process === undefined) return undefined;
+      const folder = await workingFolder(process);
       if (folder === undefined) return undefined;
-      for (const { identity, observed } of claims.list({ scope: 'run' })) {
-        if (identity.kind !== 'process' || observed === undefined || !('pid' in observed)) continue;
-        if (!(await isOurs(observed, identity.name))) continue;
-        const deadline = deadlineSignal(startDeadlineMs);
-        const qmp = await Qmp.connect(join(folder, qmpSocket), deadline);
-        return createHandle(folder, qmp, observed);
-      }
-      return undefined;
+      const deadline = deadlineSignal(startDeadlineMs);
+      const qmp = await Qmp.connect(join(folder, qmpSocket), deadline);
+      return createHandle(folder, qmp, process);
     },
   };
 };

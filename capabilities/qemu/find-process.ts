@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import {
   isProcessAlive,
   processIdentity,
@@ -43,6 +43,16 @@ export const findByName = async (accept: (name: string) => boolean): Promise<Nam
       });
   }
   return found;
+};
+
+/** Of a QEMU of ours: the VM's folder. Undefined where it has just ended. */
+export const workingFolder = async ({ pid }: ProcessIdentity): Promise<string | undefined> => {
+  try {
+    return await readlink(`/proc/${String(pid)}/cwd`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
 };
 
 /** Proof that a process is ours: pid, start time, and our token in its arguments. */

@@ -132,9 +132,9 @@ describe('what is on the host', () => {
     expect(await world.guest('a', 'cat /root/note')).toBe('kept');
   });
 
-  it('goes with its VM, even where no claim of it can be read any more', async () => {
-    await world.ok(['vm', 'stop', 'a']);
-    await world.ok(['daemon', 'stop']);
+  it('goes with its VM, which runs on where no claim of it can be read any more', async () => {
+    const { pid } = await world.show('a');
+    await world.killDaemon();
     const database = new Database(databasePath());
     const { changes } = database
       .prepare(`UPDATE claim SET identity = '{"half', uses = '["half' WHERE owner_id IS NOT NULL`)
@@ -146,7 +146,13 @@ describe('what is on the host', () => {
     expect(new Set(report.leaks.map(({ kind, vm }) => `${kind} ${String(vm)}`))).toEqual(
       new Set(['unreadable a']),
     );
-    await world.ok(['vm', 'delete', 'a']);
+    expect(await world.guest('a', 'cat /root/note')).toBe('kept');
+    const { conditions, ...vm } = await world.show('a');
+    expect(vm).toMatchObject({ state: 'running', pid });
+    expect(conditions).toMatchObject([
+      { kind: 'degraded', detail: expect.stringContaining('qemu/process:') as string },
+    ]);
+    await world.ok(['vm', 'delete', '--force', 'a']);
     expect((await look()).report).toEqual({ ok: true, leaks: [] });
     await world.ok(['daemon', 'stop']);
     expect(await leftovers(await world.traces())).toEqual([]);
