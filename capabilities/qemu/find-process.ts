@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   isProcessAlive,
   processIdentity,
@@ -43,6 +44,22 @@ export const findByName = async (accept: (name: string) => boolean): Promise<Nam
       });
   }
   return found;
+};
+
+const pollMs = 10;
+
+/**
+ * Waits until no process has that name any more: QEMU, and the writer of its logs, which ends when all that QEMU has
+ * said is in them.
+ * @returns those that are there at the deadline
+ */
+export const waitNameGone = async (name: string, deadlineMs: number): Promise<NamedProcess[]> => {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    const found = await findByName((candidate) => candidate === name);
+    if (found.length === 0 || performance.now() > end) return found;
+    await delay(pollMs);
+  }
 };
 
 /** Proof that a process is ours: pid, start time, and our token in its arguments. */
