@@ -5,6 +5,7 @@ import { natCapability } from './nat/index.ts';
 import { qemuCapability } from './qemu/index.ts';
 import { rootfsCapability } from './rootfs/index.ts';
 import { sshCapability } from './ssh/index.ts';
+import { statsCapability } from './stats/index.ts';
 import { tapPoolCapability } from './tap-pool/index.ts';
 import { vsockAgentCapability } from './vsock-agent/index.ts';
 import { workDiskCapability } from './work-disk/index.ts';
@@ -20,4 +21,5 @@ export const builtIn: readonly Capability[] = [
   sshCapability,
   vsockAgentCapability,
   qemuCapability,
+  statsCapability,
 ];

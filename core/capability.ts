@@ -81,6 +81,8 @@ export interface Action<In, Out> {
   readonly output: z.ZodType<Out>;
   /** `call` answers at once; `operation` answers 202 and goes on. */
   readonly mode: 'call' | 'operation';
+  /** It only looks at the VM that `input.vm` names; others are a use of it (docs/idle.md). */
+  readonly onlyLooks?: boolean;
   run(input: In, operation: OperationContext): Promise<Out>;
 }
 
@@ -89,6 +91,7 @@ export interface ErasedAction {
   readonly input: z.ZodType;
   readonly output: z.ZodType;
   readonly mode: 'call' | 'operation';
+  readonly onlyLooks: boolean;
   run(input: unknown, operation: OperationContext): Promise<unknown>;
 }
 
@@ -98,6 +101,7 @@ export const defineAction = <In, Out>(action: Action<In, Out>): ErasedAction => 
   input: action.input,
   output: action.output,
   mode: action.mode,
+  onlyLooks: action.onlyLooks ?? false,
   run: async (input, operation) =>
     action.output.parse(await action.run(action.input.parse(input), operation)),
 });

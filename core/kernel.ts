@@ -16,8 +16,10 @@ import { loadInstance } from './host/instance.ts';
 import { Ledger } from './ledger/ledger.ts';
 import { ClaimRows } from './ledger/rows.ts';
 import { Handles } from './vmm/handles.ts';
+import { observeUse } from './lifecycle/auto-stop.ts';
 import { Lifecycle } from './lifecycle/lifecycle.ts';
 import { Recovery } from './lifecycle/recovery.ts';
+import { Usage } from './lifecycle/usage.ts';
 import type { Logger } from './log/logger.ts';
 import { Operations } from './operation/operations.ts';
 import { ChannelsRef } from './plugin-api/services/channels.ts';
@@ -40,6 +42,7 @@ export interface Kernel {
   readonly handles: Handles;
   readonly lifecycle: Lifecycle;
   readonly recovery: Recovery;
+  readonly usage: Usage;
   readonly pluginErrors: readonly BangerError[];
   readonly log: Logger;
   close(): Promise<void>;
@@ -68,6 +71,7 @@ interface Cradle {
   registry: Registry;
   lifecycle: Lifecycle;
   recovery: Recovery;
+  usage: Usage;
 }
 
 const loadPlugins = async (
@@ -167,16 +171,22 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
               }),
               provide(VmsRef, {
                 get: (name) => c.vms.get(name),
+                list: () => c.vms.list(),
                 isRunning: ({ id }) => c.vms.find(id)?.run.state === 'running',
                 setCondition: ({ id }, kind, detail) => {
                   const state = c.vms.find(id)?.run.state;
                   if (state === 'starting' || state === 'running')
                     c.vms.setCondition(id, kind, detail);
                 },
+                vmmProcess: ({ id }) => c.handles.get(id)?.process,
+                observeUse: ({ id }, isUsed) => {
+                  observeUse(c, id, isUsed);
+                },
               }),
             ],
           }),
       ).singleton(),
+      usage: asFunction(() => new Usage()).singleton(),
       lifecycle: asFunction((c: Cradle) => new Lifecycle(c)).singleton(),
       recovery: asFunction(
         (c: Cradle) =>
@@ -200,6 +210,7 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
       handles: parts.handles,
       lifecycle: parts.lifecycle,
       recovery: parts.recovery,
+      usage: parts.usage,
       pluginErrors: errors,
       log,
       close: async () => {

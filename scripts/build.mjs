@@ -26,6 +26,7 @@ const common = /** @type {const} */ ({
 const programs = /** @type {const} */ ([
   ['capabilities/vsock-agent/guest', 'guest', 'agent'],
   ['capabilities/qemu/native', 'qemu', 'tsc-khz'],
+  ['capabilities/qemu/native', 'qemu', 'bounded-output'],
 ]);
 
 /** Programs and types change seldom, and make's objects stay for the next build: these are made in place. */

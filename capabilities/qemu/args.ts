@@ -89,7 +89,8 @@ export const qemuArgs = (
   '-qmp',
   `unix:${qmpSocket},server=on,wait=off`,
   '-serial',
-  'file:console.log',
+  // A pipe that leads to console.log, within a bound: see native/bounded-output.c.
+  'file:/proc/self/fd/3',
   '-kernel',
   kernelPath,
   ...(machine.initrd === undefined ? [] : ['-initrd', machine.initrd]),

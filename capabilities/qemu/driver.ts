@@ -17,11 +17,12 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { chooseAcceleration } from './acceleration.ts';
 import { agentPorts, agentSocket, qemuArgs, qmpSocket } from './args.ts';
-import { findByName, isOurs, workingFolder } from './find-process.ts';
+import { findByName, isOurs, waitNameGone, workingFolder } from './find-process.ts';
 import { createHandle } from './handle.ts';
 import type { QemuIdentity, QemuObserved } from './identity.ts';
+import { boundedOutput, logsOf } from './logs.ts';
 import { Qmp } from './qmp.ts';
-import { folderName, processName } from './teardown.ts';
+import { folderName, processName, writerMs } from './teardown.ts';
 
 export interface QemuDriverOptions {
   readonly binary: string;
@@ -82,6 +83,7 @@ const ensureFolder = async (
 const connectQmp = async (
   folder: string,
   child: DetachedProcess,
+  name: string,
   log: { readonly path: string; readonly from: number },
   signal: AbortSignal,
 ): Promise<Qmp> => {
@@ -90,6 +92,8 @@ const connectQmp = async (
   const failed = child.exited.then(async ({ code, signal: by }): Promise<never> => {
     ended.abort();
     const how = by === null ? `exit code ${String(code)}` : by;
+    // It is on its way through a pipe.
+    await waitNameGone(name, writerMs);
     const said = await tail(log.path, log.from);
     throw new BangerError('VMM_FAILED', `QEMU ended at once (${how}): ${said}`, {
       logPath: log.path,
@@ -120,7 +124,7 @@ const processOf = async (
   instance: Instance,
 ): Promise<ProcessIdentity | undefined> => {
   const named = await findByName((name) => name.startsWith(processName(instance.token, '')));
-  return named.find((each) => each.vmId === vmId);
+  return named.find((each) => each.vmId === vmId && !each.isWriter);
 };
 
 export const createQemuDriver = (
@@ -143,6 +147,7 @@ export const createQemuDriver = (
       qmpSocket,
       ...Array.from({ length: agentPorts }, (_, port) => agentSocket(port)),
     ].map((socket) => join(folder, socket));
+    const through = boundedOutput();
     const args = qemuArgs(name, vm.id, machine, machine.kernel.path, acceleration, tscKhz);
     return claims.acquire(
       {
@@ -152,10 +157,10 @@ export const createQemuDriver = (
         identity: { kind: 'process', name, sockets },
       },
       async (signal) => {
-        const logPath = join(folder, 'vmm.log');
+        const logPath = logsOf(folder).vmm;
         const log = { path: logPath, from: await logEnd(logPath) };
-        const child = await exec.detach(binary, args, { cwd: folder, logPath });
-        const qmp = await connectQmp(folder, child, log, signal);
+        const child = await exec.detach(binary, args, { cwd: folder, logPath, through });
+        const qmp = await connectQmp(folder, child, name, log, signal);
         return {
           value: createHandle(folder, qmp, child, child),
           observed: { pid: child.pid, startTicks: child.startTicks },

@@ -1,4 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   isProcessAlive,
   processIdentity,
@@ -25,6 +27,8 @@ export interface NamedProcess extends ProcessIdentity {
   readonly name: string;
   /** As its `-uuid` says. */
   readonly vmId: string | undefined;
+  /** The one that keeps QEMU's logs small: it has QEMU's arguments after its own, see native/bounded-output.c. */
+  readonly isWriter: boolean;
 }
 
 /** The live processes whose `-name` is accepted, by what the kernel says of them now. */
@@ -39,6 +43,7 @@ export const findByName = async (accept: (name: string) => boolean): Promise<Nam
       found.push({
         ...identity,
         name: argv[argv.indexOf('-name') + 1] ?? '',
+        isWriter: basename(argv[0] ?? '') === 'bounded-output',
         vmId: argv.includes('-uuid') ? argv[argv.indexOf('-uuid') + 1] : undefined,
       });
   }
@@ -52,6 +57,22 @@ export const workingFolder = async ({ pid }: ProcessIdentity): Promise<string | 
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
+  }
+};
+
+const pollMs = 10;
+
+/**
+ * Waits until no process has that name any more: QEMU, and the writer of its logs, which ends when all that QEMU has
+ * said is in them.
+ * @returns those that are there at the deadline
+ */
+export const waitNameGone = async (name: string, deadlineMs: number): Promise<NamedProcess[]> => {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    const found = await findByName((candidate) => candidate === name);
+    if (found.length === 0 || performance.now() > end) return found;
+    await delay(pollMs);
   }
 };
 

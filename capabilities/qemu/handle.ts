@@ -6,6 +6,7 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { join } from 'node:path';
 import { agentPorts, agentSocket } from './args.ts';
+import { logsOf } from './logs.ts';
 import type { Qmp } from './qmp.ts';
 import { waitGone } from './wait-gone.ts';
 
@@ -35,11 +36,6 @@ const describeExit = async (
   }
   return { detail: `QEMU ended (${reason ?? 'for an unknown reason'})`, clean: false };
 };
-
-export const logsOf = (folder: string): Readonly<Record<string, string>> => ({
-  console: join(folder, 'console.log'),
-  vmm: join(folder, 'vmm.log'),
-});
 
 /** @param child where this daemon is its parent, and so learns its exit code */
 export const createHandle = (

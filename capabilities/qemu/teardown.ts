@@ -13,13 +13,16 @@ import {
   type Reconciled,
   type Teardown,
 } from '../../core/plugin-api/index.ts';
-import { findByName, isOurs } from './find-process.ts';
+import { findByName, isOurs, waitNameGone } from './find-process.ts';
 import type { QemuIdentity, QemuObserved } from './identity.ts';
 
 type QemuClaim = Claim<QemuIdentity, QemuObserved>;
 
 /** After SIGKILL a process may still be busy with the disk, milliseconds. */
 const killDeadlineMs = 10_000;
+
+/** How long what QEMU has said last may take to reach its log, milliseconds. */
+export const writerMs = 2_000;
 
 export const folderName = (token: string): string => `vm-${token}`;
 
@@ -56,6 +59,8 @@ const cleanupProcess = async (
   } else {
     for (const found of await findByName((candidate) => candidate === name)) await kill(found);
   }
+  // The writer of its logs has the same arguments; it ends by itself, with the last word in them.
+  for (const found of await waitNameGone(name, writerMs)) await kill(found);
   for (const socket of sockets) await rm(socket, { force: true });
 };
 

@@ -2,8 +2,14 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { deadlineSignal } from '../../core/plugin-api/index.ts';
+import {
+  deadlineSignal,
+  type GuestStats,
+  type ListeningPorts,
+} from '../../core/plugin-api/index.ts';
 import { AgentError } from './agent-error.ts';
+import { cleanText } from './clean-text.ts';
+import { portsSchema, statsSchema } from './figures.ts';
 import type { ConnectionPool } from './pool.ts';
 import { feedStdin, type StdinSource } from './stdin.ts';
 import {
@@ -17,13 +23,13 @@ import {
 } from './session.ts';
 
 export const healthSchema = z.object({
-  agent: z.string().max(64),
+  agent: cleanText(64),
   protocol: z.int().positive(),
-  hostname: z.string().max(64),
-  machineId: z.string().max(64),
-  bootId: z.string().max(64),
+  hostname: cleanText(64),
+  machineId: cleanText(64),
+  bootId: cleanText(64),
   uptimeMs: z.int().nonnegative(),
-  init: z.string().max(128),
+  init: cleanText(128),
 });
 
 const growSchema = z.object({ deviceBytes: z.int().nonnegative() });
@@ -77,12 +83,27 @@ export class Agent {
     this.#pool = pool;
   }
 
-  async healthz(signal?: AbortSignal): Promise<Health> {
+  healthz(signal?: AbortSignal): Promise<Health> {
+    return this.#ask('healthz', healthSchema, signal);
+  }
+
+  stats(signal?: AbortSignal): Promise<GuestStats> {
+    return this.#ask('stats', statsSchema, signal);
+  }
+
+  ports(signal?: AbortSignal): Promise<ListeningPorts> {
+    return this.#ask('ports', portsSchema, signal);
+  }
+
+  /** A short question with one REPLY; what it says is nothing before `schema` has taken it. */
+  async #ask<T>(method: string, schema: z.ZodType<T>, signal?: AbortSignal): Promise<T> {
     const options = { signal, closeDeadlineMs: HEALTH_CLOSE_MS };
-    const health = healthSchema.safeParse(reply(await this.#run('healthz', [], options)));
-    if (health.success) return health.data;
-    const { error: cause } = health;
-    throw new AgentError('AGENT_BAD_ANSWER', 'the guest does not say how it is', { cause });
+    const answer = schema.safeParse(reply(await this.#run(method, [], options)));
+    if (answer.success) return answer.data;
+    const { error: cause } = answer;
+    throw new AgentError('AGENT_BAD_ANSWER', `the guest's answer to ${method} makes no sense`, {
+      cause,
+    });
   }
 
   /** The guest's first answer. Where the stream is there before the guest is, one question does. */

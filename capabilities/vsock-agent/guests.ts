@@ -8,6 +8,7 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { Agent } from './agent.ts';
 import { AgentError } from './agent-error.ts';
+import { readAgentLog } from './agent-log.ts';
 import { chardev } from './connect.ts';
 import { ConnectionPool } from './pool.ts';
 import type { Session } from './session.ts';
@@ -81,6 +82,9 @@ const startExec = async (
 
 const asGuest = (agent: Agent): Guest => ({
   health: (signal) => translated(() => agent.healthz(signal)),
+  stats: (signal) => translated(() => agent.stats(signal)),
+  ports: (signal) => translated(() => agent.ports(signal)),
+  log: (signal) => translated(() => readAgentLog(agent, signal)),
   exec: (options, signal) => startExec(agent, options, signal),
   put: (path, content, mode, signal) =>
     translated(() => agent.putFile({ path, source: content, mode, signal })),

@@ -3,10 +3,12 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { fastify } from 'fastify';
 import { BangerError } from '../errors.ts';
 import type { Kernel } from '../kernel.ts';
+import { countUse } from './count-use.ts';
 import { installErrorHandlers } from './errors.ts';
 import { actionRoutes } from './routes/actions.ts';
 import { daemonRoutes, type DaemonFacts } from './routes/daemon.ts';
 import { execRoute } from './routes/exec.ts';
+import { healthRoute } from './routes/health.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { vmRoutes } from './routes/vms.ts';
 
@@ -55,11 +57,13 @@ export const serveApi = async (kernel: Kernel, facts: DaemonFacts): Promise<ApiS
     if (foreign !== undefined)
       await reply.status(421).header('content-type', 'application/json').send(foreign);
   });
+  if (raw === undefined) throw new Error('fastify has made no server');
+  countUse(server, raw, kernel);
   vmRoutes(server, kernel);
+  healthRoute(server, kernel);
   operationRoutes(server, kernel);
   daemonRoutes(server, kernel, facts);
   actionRoutes(server, kernel);
-  if (raw === undefined) throw new Error('fastify has made no server');
   execRoute(raw, kernel, (request) => {
     const foreign = foreignBuild(request);
     if (foreign === undefined) return undefined;

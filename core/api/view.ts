@@ -3,7 +3,8 @@ import type { Description } from '../capability.ts';
 import { messageOf } from '../errors.ts';
 import { specOf } from '../vm/record.ts';
 import type { Vm } from '../vm/repository.ts';
-import type { VmDetails, VmSummary } from './contract/types.ts';
+import { StatsRef } from '../plugin-api/services/stats.ts';
+import type { VmDetails, VmListed, VmSummary } from './contract/types.ts';
 
 /** Records as the contract shows them. */
 export const vmSummary = (vm: Vm): VmSummary => ({
@@ -24,6 +25,11 @@ export const vmSummary = (vm: Vm): VmSummary => ({
   conditions: [...vm.run.conditions],
 });
 
+export const vmListed = (kernel: Kernel, vm: Vm): VmListed => ({
+  ...vmSummary(vm),
+  stats: kernel.registry.service(StatsRef)?.latest(vm) ?? null,
+});
+
 type Capabilities = VmDetails['capabilities'];
 
 export const vmDetails = async (kernel: Kernel, vm: Vm): Promise<VmDetails> => {
@@ -38,7 +44,7 @@ export const vmDetails = async (kernel: Kernel, vm: Vm): Promise<VmDetails> => {
     }
   }
   return {
-    ...vmSummary(vm),
+    ...vmListed(kernel, vm),
     startedAt: vm.run.startedAt,
     lastError: vm.run.lastError,
     operationId: kernel.lifecycle.activeOperation(vm.id)?.id ?? null,

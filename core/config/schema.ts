@@ -12,6 +12,11 @@ const duration = z.string().refine((text) => parseDuration(text) !== undefined, 
   error: 'a duration such as "500ms", "10s" or "5m"',
 });
 
+/** Less would stop a VM between two looks of its owner. */
+const patience = z.string().refine((text) => text === 'off' || (parseDuration(text) ?? 0) >= 1000, {
+  error: 'a duration of at least "1s", such as "30m", or "off"',
+});
+
 export const defaultsSchema = z.strictObject({
   image: z.string().default('debian-bookworm'),
   vcpus: z.int().min(1).max(32).default(2),
@@ -24,6 +29,8 @@ export const lifecycleSchema = z.strictObject({
   stop_timeout: duration.default('10s'),
   /** How often running VMs are compared with the host. */
   health_interval: duration.default('30s'),
+  /** How long nobody may have used a VM before it is stopped; docs/idle.md. */
+  auto_stop_after: patience.default('off'),
 });
 
 export const logSchema = z.strictObject({

@@ -20,6 +20,8 @@ export interface Settings {
   };
   readonly stopTimeoutMs: number;
   readonly healthIntervalMs: number;
+  /** Null: never. */
+  readonly autoStopAfterMs: number | null;
   readonly logLevel: CoreConfig['log']['level'];
   readonly plugins: CoreConfig['plugins'];
 }
@@ -114,6 +116,7 @@ export class ConfigFile {
       },
       stopTimeoutMs: parseDuration(lifecycle.stop_timeout) ?? 0,
       healthIntervalMs: parseDuration(lifecycle.health_interval) ?? 0,
+      autoStopAfterMs: parseDuration(lifecycle.auto_stop_after) ?? null,
       logLevel: log.level,
       plugins,
     };

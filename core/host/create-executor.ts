@@ -227,7 +227,8 @@ export const createExecutor = (options: ExecutorOptions): Executor => {
   ): Promise<DetachedProcess> => {
     try {
       // A real file as stdout and stderr, and no helpers lock: this one is meant to outlive us.
-      const child = spawn(path, args, {
+      const [program, ...words] = [...(detachOptions.through ?? []), path, ...args];
+      const child = spawn(program, words, {
         cwd: detachOptions.cwd,
         detached: true,
         stdio: ['ignore', log.fd, log.fd],

@@ -33,6 +33,8 @@ export interface DetachOptions {
   /** File that gets stdout and stderr, appended. */
   readonly logPath: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** A program, by its path, and its first arguments: it is started, and becomes the command after them (execve(2)). */
+  readonly through?: readonly [string, ...string[]];
 }
 
 export interface DetachedProcess extends ProcessIdentity {

@@ -161,6 +161,21 @@ export class Lifecycle {
     return this.#begin(vm, 'stop', (running, hurry) => this.#stop(vm, running, hurry));
   }
 
+  /**
+   * As `stop`, of a VM that nobody waits for; the reason stays in its run record until the next start.
+   * @returns undefined where it does not run, or somebody works on it
+   */
+  stopUnused(vmId: string, why: string): Operation | undefined {
+    const { vms } = this.#deps;
+    const vm = vms.find(vmId);
+    if (vm?.run.state !== 'running' || this.#active.has(vmId) || this.#closing) return undefined;
+    return this.#begin(vm, 'stop', async (running, hurry) => {
+      running.notice(why);
+      await this.#stop(vm, running, hurry);
+      if (vms.find(vmId) !== undefined) vms.setCondition(vmId, 'auto-stopped', why);
+    });
+  }
+
   #isStopped(vm: Vm): boolean {
     return vm.run.state === 'stopped' && !this.#active.has(vm.id);
   }
@@ -239,6 +254,7 @@ export class Lifecycle {
     }
     vms.remove(vm.id);
     this.leases.forget(vm.id);
+    this.#deps.usage.forget(vm.id);
   }
 
   /** Notices when the VMM goes by itself. */

@@ -149,6 +149,7 @@ int agent_main(void) {
   int children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
   protect_from_oom();
   agent.restarted = !first_start();
+  note("the agent starts%s", agent.restarted ? " again" : "");
   // The driver hears of its ports one by one, in messages that follow its probe; so listen first.
   int uevents = uevents_open();
   if (children < 0 || uevents < 0) {
@@ -157,6 +158,7 @@ int agent_main(void) {
   }
   agent.listener = vsock_listen();
   open_new_ports(&agent);
+  note("%zu ports%s", agent.count, agent.listener < 0 ? "" : ", vsock");
   for (;;) {
     int64_t next = start_due(&agent);
     int64_t left = next < 0 ? -1 : next - now_ms();

@@ -57,6 +57,19 @@ char *read_file_at(int dir, const char *path, size_t max, size_t *size) {
   return data;
 }
 
+size_t read_start(const char *path, char *out, size_t max) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  size_t used = 0;
+  while (fd >= 0 && used < max) {
+    ssize_t n = read(fd, out + used, max - used);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    used += (size_t)n;
+  }
+  if (fd >= 0) close(fd);
+  return used;
+}
+
 void read_line(const char *path, char *out, size_t size) {
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);

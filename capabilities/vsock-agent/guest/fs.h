@@ -10,6 +10,9 @@ bool write_all(int fd, const void *data, size_t n);
 // The whole file, NUL-terminated, or NULL with errno. The caller frees it. Refuses more than `max`.
 char *read_file_at(int dir, const char *path, size_t max, size_t *size);
 
+// Up to `max` bytes from its beginning; 0 where it can't be read.
+size_t read_start(const char *path, char *out, size_t max);
+
 // The first line, without its end; "" where the file can't be read.
 void read_line(const char *path, char *out, size_t size);
 

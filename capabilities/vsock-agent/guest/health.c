@@ -7,18 +7,13 @@
 
 #include "clock.h"
 #include "fs.h"
+#include "plain.h"
 #include "power.h"
 #include "wire.h"
 
 #ifndef AGENT_VERSION
 #define AGENT_VERSION "0.1.0"
 #endif
-
-// The values are the image's to choose: everything but plain ASCII becomes `?`.
-static void plain(char *text) {
-  for (; *text; text++)
-    if (*text < 0x20 || *text > 0x7e || *text == '"' || *text == '\\') *text = '?';
-}
 
 size_t health_json(char *out, size_t size) {
   char hostname[65] = "", machine[64], boot[64], init[128];

@@ -13,7 +13,9 @@
 #include "exec.h"
 #include "grow.h"
 #include "health.h"
+#include "listening.h"
 #include "power.h"
+#include "stats.h"
 
 enum {
   PTY_GRACE_MS = 500,
@@ -126,6 +128,14 @@ static void open_shutdown(struct server *server, const uint8_t *id) {
   server->shutdown = true;
 }
 
+// Answered at once: the session is over before another frame is looked at.
+static void reply(struct server *server, const uint8_t *id, size_t (*json)(char *, size_t)) {
+  static char text[BODY_MAX];
+  size_t size = json(text, sizeof text);
+  if (size == 0) return send_error(server, id, "/proc does not tell", 0);
+  link_send(&server->link, id, FRAME_REPLY, text, size);
+}
+
 void session_open(struct server *server, const uint8_t *id, const uint8_t *body, size_t size) {
   session_close(server, false);
   const char *problem;
@@ -143,9 +153,12 @@ void session_open(struct server *server, const uint8_t *id, const uint8_t *body,
     open_grow(server, id);
   } else if (strcmp(method, "shutdown") == 0) {
     open_shutdown(server, id);
+  } else if (strcmp(method, "ports") == 0) {
+    reply(server, id, listening_json);
+  } else if (strcmp(method, "stats") == 0) {
+    reply(server, id, stats_json);
   } else if (strcmp(method, "healthz") == 0) {
-    char json[1024];
-    link_send(&server->link, id, FRAME_REPLY, json, health_json(json, sizeof json));
+    reply(server, id, health_json);
   } else {
     send_error(server, id, "no such method", 0);
   }

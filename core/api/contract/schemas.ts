@@ -31,6 +31,40 @@ const spec = {
   diskBytes: z.number(),
   nat: z.boolean(),
 };
+/** How a running VM fares, as its agent says; sizes are bytes. */
+export const vmStats = z.object({
+  /** When, ISO 8601. */
+  at: z.string(),
+  uptimeSeconds: z.number(),
+  vcpus: z.number(),
+  /** Since the look before: 100 is all vCPUs busy. Null at the first. */
+  cpuPercent: z.number().nullable(),
+  /** Averages of 1, 5 and 15 minutes. */
+  load: z.tuple([z.number(), z.number(), z.number()]),
+  memoryTotalBytes: z.number(),
+  /** What new work could not have: the rest of MemAvailable. */
+  memoryUsedBytes: z.number(),
+  swapUsedBytes: z.number(),
+  processes: z.number(),
+  /** Established TCP connections with another machine. */
+  connections: z.number(),
+  filesystems: z.array(
+    z.object({
+      mount: z.string(),
+      sizeBytes: z.number(),
+      usedBytes: z.number(),
+      availableBytes: z.number(),
+    }),
+  ),
+  /** What the VMM takes of the host; null where it cannot be seen. */
+  host: z
+    .object({
+      memoryBytes: z.number(),
+      /** Since the look before: 100 is one of the host's CPUs busy. */
+      cpuPercent: z.number().nullable(),
+    })
+    .nullable(),
+});
 
 export const vmSummary = z.object({
   id: z.string(),
@@ -49,7 +83,10 @@ export const vmSummary = z.object({
   conditions: z.array(condition),
 });
 
-export const vmDetails = vmSummary.extend({
+/** As `GET /v1/vms` shows a VM. */
+export const vmListed = vmSummary.extend({ stats: vmStats.nullable() });
+
+export const vmDetails = vmListed.extend({
   startedAt: z.string().nullable(),
   lastError: errorBody.nullable(),
   /** The operation that works on this VM now. */
@@ -58,6 +95,27 @@ export const vmDetails = vmSummary.extend({
   capabilities: z.record(z.string(), z.record(z.string(), z.json())),
   /** By name (`console`, `vmm`): files on the host. */
   logs: z.record(z.string(), z.string()),
+});
+
+/** Whether a VM is well; superficial on purpose, so that it is asked often. */
+export const vmHealth = z.object({
+  name: z.string(),
+  state: vmState,
+  /** It runs, its agent answers, and `problems` is empty. */
+  healthy: z.boolean(),
+  agent: z.enum(['ok', 'unreachable']),
+  /** Of one question to the agent, milliseconds. */
+  roundTripMs: z.number().nullable(),
+  agentVersion: z.string().nullable(),
+  /** The guest's /proc/sys/kernel/random/boot_id: another one after it has started anew. */
+  bootId: z.string().nullable(),
+  /** `lean`, or the image's own init. */
+  init: z.string().nullable(),
+  uptimeSeconds: z.number().nullable(),
+  disks: vmStats.shape.filesystems,
+  /** One line each. */
+  problems: z.array(z.string()),
+  conditions: z.array(condition),
 });
 
 /** All optional: what is absent comes from the daemon's `[defaults]`. */

@@ -4,6 +4,9 @@ import type * as schemas from './schemas.ts';
 /** The contract's types alone: the CLI imports these and so starts without zod. */
 export type VmSummary = z.output<typeof schemas.vmSummary>;
 export type VmDetails = z.output<typeof schemas.vmDetails>;
+export type VmListed = z.output<typeof schemas.vmListed>;
+export type VmStats = z.output<typeof schemas.vmStats>;
+export type VmHealth = z.output<typeof schemas.vmHealth>;
 export type VmState = z.output<typeof schemas.vmState>;
 export type CreateVm = z.input<typeof schemas.createVm>;
 export type SetVm = z.output<typeof schemas.setVm>;

@@ -5,6 +5,15 @@ import type { OperationContext } from '../../operation/context.ts';
 import type { ActionInfo, Operation } from '../contract/types.ts';
 import { parseInput } from '../errors.ts';
 
+const nothing = (): void => undefined;
+
+/** The VM that an action's input names is in use until the action is through. */
+const useOf = (kernel: Kernel, input: unknown): (() => void) => {
+  const name = typeof input === 'object' && input !== null && 'vm' in input ? input.vm : undefined;
+  const vm = typeof name === 'string' ? kernel.vms.find(name) : undefined;
+  return vm === undefined ? nothing : kernel.usage.begin(vm.id);
+};
+
 export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
   const { registry, operations, recovery, log } = kernel;
 
@@ -27,11 +36,13 @@ export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
       const { capability, action: name } = request.params;
       const action = registry.action(capability, name);
       const input = parseInput(action.input, request.body);
+      const endUse = action.onlyLooks ? nothing : useOf(kernel, input);
       if (action.mode === 'operation') {
-        const { operation } = operations.begin(
+        const { operation, settled } = operations.begin(
           { kind: `${capability} ${name}` },
           async (running) => (await action.run(input, running)) as Operation['result'],
         );
+        void settled.then(endUse);
         return reply.status(202).send({ operation });
       }
       // The client that goes away wants no answer any more.
@@ -49,7 +60,8 @@ export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
           log.info({ capability }, text);
         },
       };
-      return reply.send(await action.run(input, context));
+      const output = await action.run(input, context).finally(endUse);
+      return reply.send(output);
     },
   );
 };

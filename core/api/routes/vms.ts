@@ -5,7 +5,7 @@ import type { Vm } from '../../vm/repository.ts';
 import { createVm, deleteVm, setVm } from '../contract/schemas.ts';
 import type { Operation } from '../contract/types.ts';
 import { parseInput } from '../errors.ts';
-import { vmDetails, vmSummary } from '../view.ts';
+import { vmDetails, vmListed, vmSummary } from '../view.ts';
 
 interface Named {
   Params: { name: string };
@@ -34,7 +34,7 @@ export const vmRoutes = (server: FastifyInstance, kernel: Kernel): void => {
 
   server.get('/v1/vms', async () => {
     await recovery.ofHost();
-    return { vms: vms.list().map(vmSummary) };
+    return { vms: vms.list().map((vm) => vmListed(kernel, vm)) };
   });
 
   server.post('/v1/vms', async (request, reply) => {

@@ -1,6 +1,8 @@
 import { serviceRef } from '../../capability.ts';
 
 export interface GuestHealth {
+  /** The agent's version. */
+  readonly agent: string;
   readonly hostname: string;
   readonly machineId: string;
   readonly bootId: string;
@@ -33,9 +35,56 @@ export interface ExecSession {
   readonly result: Promise<ExecResult>;
 }
 
+/** What the guest says of itself. All times are since its boot; all sizes are bytes. */
+export interface GuestStats {
+  readonly uptimeMs: number;
+  readonly memory: {
+    readonly totalBytes: number;
+    /** What new work may take without swapping: MemAvailable of /proc/meminfo. */
+    readonly availableBytes: number;
+    readonly swapTotalBytes: number;
+    readonly swapFreeBytes: number;
+  };
+  /** Averages of 1, 5 and 15 minutes. */
+  readonly load: readonly [number, number, number];
+  /** Of all its CPUs together. */
+  readonly cpu: { readonly count: number; readonly busyMs: number; readonly totalMs: number };
+  readonly processes: number;
+  /** Established TCP connections with another machine, whoever began them. */
+  readonly connections: number;
+  /** `/`, and `/root` where that is a disk of its own. */
+  readonly filesystems: readonly {
+    readonly mount: string;
+    readonly sizeBytes: number;
+    readonly usedBytes: number;
+    readonly availableBytes: number;
+  }[];
+}
+
+export interface ListeningPort {
+  readonly protocol: 'tcp' | 'udp';
+  /** IPv4 or IPv6, as the guest has bound it: `0.0.0.0` and `::` are all of its addresses. */
+  readonly address: string;
+  readonly port: number;
+  /** Null where the guest does not know. */
+  readonly pid: number | null;
+  /** The process's name; '' where it is not known. */
+  readonly process: string;
+}
+
+export interface ListeningPorts {
+  readonly ports: readonly ListeningPort[];
+  /** There were more than an answer has room for. */
+  readonly more: boolean;
+}
+
 /** The agent in one guest. Aborting `signal` ends the process group in the guest. */
 export interface Guest {
   health(signal: AbortSignal): Promise<GuestHealth>;
+  stats(signal: AbortSignal): Promise<GuestStats>;
+  ports(signal: AbortSignal): Promise<ListeningPorts>;
+  /** The last of what the agent itself has to say: at most 256 KiB of lines. */
+  log(signal: AbortSignal): Promise<Buffer>;
   exec(options: ExecOptions, signal: AbortSignal): Promise<ExecSession>;
   put(path: string, content: Uint8Array, mode: number, signal: AbortSignal): Promise<void>;
   get(path: string, signal: AbortSignal): Promise<Buffer>;

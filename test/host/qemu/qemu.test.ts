@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { qemuArgs } from '../../../capabilities/qemu/args.ts';
 import { qemuCapability } from '../../../capabilities/qemu/index.ts';
+import { boundedOutput } from '../../../capabilities/qemu/logs.ts';
 import { processName } from '../../../capabilities/qemu/teardown.ts';
 import type { Capability, Handlers } from '../../../core/capability.ts';
 import type { Claim } from '../../../core/claim.ts';
@@ -289,6 +290,7 @@ describe('the QEMU driver', () => {
         const { pid, startTicks } = await exec.detach('qemu-system-x86_64', args, {
           cwd: folder,
           logPath,
+          through: boundedOutput(),
         });
         return { value: undefined, observed: { pid, startTicks } };
       });

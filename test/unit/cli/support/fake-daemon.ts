@@ -95,6 +95,7 @@ export class FakeDaemon {
       createdAt: new Date().toISOString(),
       ephemeral: false,
       conditions: [],
+      stats: null,
       startedAt: null,
       lastError: null,
       operationId: null,

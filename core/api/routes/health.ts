@@ -1,0 +1,72 @@
+import type { FastifyInstance } from 'fastify';
+import { deadlineSignal } from '../../deadline.ts';
+import { messageOf } from '../../errors.ts';
+import type { Kernel } from '../../kernel.ts';
+import { GuestsRef, type GuestHealth, type GuestStats } from '../../plugin-api/services/guest.ts';
+import type { Vm } from '../../vm/repository.ts';
+import type { VmHealth } from '../contract/types.ts';
+
+/** How long the agent may take over two short questions, milliseconds: an emulated guest that is busy is slow. */
+const answerMs = 5_000;
+
+/** Of a file system: what is fuller will soon make writes fail. */
+const fullPercent = 95;
+
+interface Answer {
+  readonly health: GuestHealth;
+  readonly roundTripMs: number;
+  readonly stats: GuestStats;
+}
+
+/** What the agent says, or why it says nothing. */
+const ask = async ({ registry }: Kernel, vm: Vm): Promise<Answer | string> => {
+  try {
+    const guest = registry.service(GuestsRef)?.of(vm);
+    if (guest === undefined) return 'no capability reaches into the guest';
+    const deadline = deadlineSignal(answerMs);
+    const asked = performance.now();
+    const health = await guest.health(deadline);
+    const roundTripMs = Math.round((performance.now() - asked) * 10) / 10;
+    return { health, roundTripMs, stats: await guest.stats(deadline) };
+  } catch (error) {
+    return messageOf(error);
+  }
+};
+
+const fullDisks = (filesystems: GuestStats['filesystems']): string[] =>
+  filesystems.flatMap(({ mount, sizeBytes, availableBytes }) => {
+    const percent = sizeBytes === 0 ? 0 : Math.floor((1 - availableBytes / sizeBytes) * 100);
+    return percent < fullPercent ? [] : [`${mount} is ${String(percent)} % full`];
+  });
+
+const healthOf = async (kernel: Kernel, vm: Vm): Promise<VmHealth> => {
+  const { state, conditions } = vm.run;
+  const answer = state === 'running' ? await ask(kernel, vm) : `it is ${state}`;
+  const told = typeof answer === 'string' ? undefined : answer;
+  const problems = [
+    ...(typeof answer === 'string' ? [answer] : fullDisks(answer.stats.filesystems)),
+    ...conditions.map(({ kind, detail }) => `${kind}: ${detail}`),
+  ];
+  return {
+    name: vm.name,
+    state,
+    healthy: problems.length === 0,
+    agent: told === undefined ? 'unreachable' : 'ok',
+    roundTripMs: told?.roundTripMs ?? null,
+    agentVersion: told?.health.agent ?? null,
+    bootId: told?.health.bootId ?? null,
+    init: told?.health.init ?? null,
+    uptimeSeconds: told === undefined ? null : Math.floor(told.health.uptimeMs / 1000),
+    disks: told === undefined ? [] : [...told.stats.filesystems],
+    problems,
+    conditions: [...conditions],
+  };
+};
+
+export const healthRoute = (server: FastifyInstance, kernel: Kernel): void => {
+  server.get<{ Params: { name: string } }>('/v1/vms/:name/health', async (request) => {
+    const { vms, recovery } = kernel;
+    await recovery.of(vms.get(request.params.name).id);
+    return healthOf(kernel, vms.get(request.params.name));
+  });
+};
