@@ -161,8 +161,9 @@ static void leave(void) {
 // The agent waits: so it is somebody else's turn. The real one looks only at what is there already.
 int poll(struct pollfd *fds, nfds_t count, int timeout) {
   struct timespec none = {0};
-  int ready = (int)syscall(SYS_ppoll, fds, count, &none, NULL, 0);
-  CHECK(ready >= 0);
+  int ready;
+  // libFuzzer's own alarm.
+  while ((ready = (int)syscall(SYS_ppoll, fds, count, &none, NULL, 0)) < 0) CHECK(errno == EINTR);
   if (ready > 0) return ready;
   if (host.size > 0) step();
   else if (timeout > 0) host.now += timeout;
