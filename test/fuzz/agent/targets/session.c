@@ -14,6 +14,7 @@
 #include "check.h"
 #include "clock.h"
 #include "commands.h"
+#include "fields.h"
 #include "host.h"
 #include "link.h"
 #include "serve.h"
@@ -49,6 +50,24 @@ int64_t now_ms(void) { return host.now; }
 int poll_again(int64_t deadline) {
   host.now++;
   return host.now < deadline;
+}
+
+// Methods that world/ has cut off from this machine. Another one is unknown here: it may change files, or disks.
+static const char *const harmless[] = {"exec", "put", "get", "healthz", "shutdown"};
+
+bool __real_parse_request(struct request *request, const uint8_t *body, size_t size,
+                          const char **problem);
+bool __wrap_parse_request(struct request *request, const uint8_t *body, size_t size,
+                          const char **problem);
+
+// The linker puts it in the place of fields.h's.
+bool __wrap_parse_request(struct request *request, const uint8_t *body, size_t size,
+                          const char **problem) {
+  if (!__real_parse_request(request, body, size, problem)) return false;
+  for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++)
+    if (strcmp(request->method, harmless[i]) == 0) return true;
+  request->method = "";
+  return true;
 }
 
 static uint8_t next(void) {
