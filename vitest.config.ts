@@ -45,6 +45,16 @@ export default defineConfig({
         },
       },
       {
+        test: {
+          name: 'fuzz',
+          include: ['test/fuzz/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
+          ...serial,
+        },
+      },
+      {
         // Two files at a time: each has a world of its own.
         test: {
           name: 'crash',

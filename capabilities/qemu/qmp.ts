@@ -1,5 +1,4 @@
 import { connect, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BangerError, messageOf, z } from '../../core/plugin-api/index.ts';
 
@@ -15,6 +14,8 @@ const message = z.union([
 ]);
 
 const connectRetryMs = 4;
+/** Of an answer; QEMU's are some kilobytes. A guest may have got hold of QEMU: what it says is bounded. */
+const lineMax = 1024 * 1024;
 
 interface Pending {
   resolve(value: unknown): void;
@@ -26,6 +27,7 @@ const silent = (cause: unknown): BangerError =>
 
 export class Qmp {
   readonly #socket: Socket;
+  #rest = '';
   readonly #pending = new Map<number, Pending>();
   #next = 1;
   #onGreeting: () => void = () => undefined;
@@ -44,14 +46,11 @@ export class Qmp {
         resolve();
       });
     });
-    // The 'close' that follows says all that there is to say. A killed QEMU resets the connection, and
-    // readline hands its input's error on as its own: without a listener that would end the daemon.
+    // The 'close' that follows says all that there is to say.
     socket.on('error', () => undefined);
-    createInterface({ input: socket })
-      .on('error', () => undefined)
-      .on('line', (line) => {
-        this.#read(line);
-      });
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      this.#cut(text);
+    });
   }
 
   /** Retries until QEMU listens. @throws BangerError VMM_FAILED when `signal` aborts first */
@@ -88,6 +87,13 @@ export class Qmp {
       if (signal.aborted) throw silent(socket);
       await delay(connectRetryMs);
     }
+  }
+
+  #cut(text: string): void {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    if (this.#rest.length > lineMax) this.#socket.destroy(new Error('too long a line'));
+    for (const line of lines) if (!this.#socket.destroyed) this.#read(line);
   }
 
   #read(line: string): void {

@@ -5,6 +5,12 @@ import { once } from 'node:events';
 import { AgentError } from './agent-error.ts';
 import { encodeFrame, FrameDecoder, FrameType, NOBODY, RESYNC, type Frame } from './frames.ts';
 
+/**
+ * Bytes in a row that belong to no session of ours. What a session that was given up has left in the guest's
+ * queues and in the kernel's is well below; a guest that goes on and on would have us read for ever.
+ */
+const UNASKED_MAX = 4 * 1024 * 1024;
+
 export interface FrameHandler {
   readonly id: Buffer;
   /** While its promise is pending nothing more is read: that is the backpressure. */
@@ -16,6 +22,7 @@ export class Connection {
   readonly #stream: Duplex;
   #handler: FrameHandler | undefined;
   #lost: AgentError | undefined;
+  #unasked = 0;
 
   constructor(stream: Duplex) {
     this.#stream = stream;
@@ -65,7 +72,13 @@ export class Connection {
     const decoder = new FrameDecoder();
     for await (const chunk of this.#stream) {
       if (!Buffer.isBuffer(chunk)) throw new TypeError('the stream is not one of bytes');
+      this.#unasked += chunk.length;
       for (const frame of decoder.push(chunk)) await this.#dispatch(frame);
+      if (this.#unasked > UNASKED_MAX)
+        throw new AgentError(
+          'AGENT_BAD_ANSWER',
+          'the guest floods its channel with what nobody asked for',
+        );
     }
     this.#end();
   }
@@ -74,6 +87,7 @@ export class Connection {
     const handler = this.#handler;
     if (!handler) return;
     if (frame.id.equals(handler.id)) {
+      this.#unasked = 0;
       await handler.onFrame(frame);
     } else if (frame.type === FrameType.restarted && frame.id.equals(NOBODY)) {
       this.detach(handler);
@@ -83,7 +97,10 @@ export class Connection {
 
   #end(cause?: unknown): void {
     if (this.#lost) return;
-    const lost = new AgentError('AGENT_LOST', 'the connection to the guest ended', { cause });
+    const lost =
+      cause instanceof AgentError
+        ? cause
+        : new AgentError('AGENT_LOST', 'the connection to the guest ended', { cause });
     this.#lost = lost;
     this.#stream.destroy();
     const handler = this.#handler;

@@ -28,7 +28,9 @@ const readable = (line: string): string => {
   try {
     const entry = JSON.parse(line) as Record<string, unknown>;
     const { time, level, msg, ...rest } = entry;
-    const at = typeof time === 'number' ? new Date(time).toISOString() : String(time);
+    const date = typeof time === 'number' ? new Date(time) : undefined;
+    // A number may still be no date.
+    const at = date === undefined || isNaN(date.getTime()) ? String(time) : date.toISOString();
     const facts = Object.entries(rest)
       .filter(([key]) => key !== 'pid' && key !== 'hostname')
       .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);

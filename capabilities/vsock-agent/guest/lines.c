@@ -18,14 +18,12 @@ static bool has_line(const char *text, const char *line, size_t size) {
   return false;
 }
 
-bool append_lines(const char *path, const char *data, mode_t mode) {
-  size_t size = 0;
-  char *old = read_file_at(AT_FDCWD, path, FILE_MAX, &size);
-  if (!old && errno != ENOENT) return false;
+char *with_lines(char *old, size_t *old_size, const char *data) {
+  size_t size = *old_size;
   char *text = realloc(old, size + strlen(data) + 3);
   if (!text) {
     free(old);
-    return false;
+    return NULL;
   }
   text[size] = 0;
   for (const char *line = data; *line;) {
@@ -39,7 +37,16 @@ bool append_lines(const char *path, const char *data, mode_t mode) {
     }
     line += n + (line[n] == '\n');
   }
-  bool ok = write_atomic(path, text, size, mode);
+  *old_size = size;
+  return text;
+}
+
+bool append_lines(const char *path, const char *data, mode_t mode) {
+  size_t size = 0;
+  char *old = read_file_at(AT_FDCWD, path, FILE_MAX, &size);
+  if (!old && errno != ENOENT) return false;
+  char *text = with_lines(old, &size, data);
+  bool ok = text && write_atomic(path, text, size, mode);
   free(text);
   return ok;
 }

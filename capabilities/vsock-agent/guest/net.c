@@ -69,7 +69,7 @@ static bool find_nic(char *name) {
   return best > 0;
 }
 
-static bool parse_address(const char *text, struct in_addr *address, struct in_addr *mask) {
+bool parse_address(const char *text, struct in_addr *address, struct in_addr *mask) {
   char copy[64];
   snprintf(copy, sizeof copy, "%s", text);
   char *slash = strchr(copy, '/');

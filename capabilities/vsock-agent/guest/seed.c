@@ -21,9 +21,15 @@ static bool is_host_name(const char *name) {
   return n > 0 && n < 65 && name[n] == 0;
 }
 
+// A line that does not fit is left out: half an address is another one.
+static void add_resolver(struct seed *seed, const char *address) {
+  size_t used = strlen(seed->dns), room = sizeof seed->dns - used;
+  int n = snprintf(seed->dns + used, room, "nameserver %s\n", address);
+  if (n < 0 || (size_t)n >= room) seed->dns[used] = 0;
+}
+
 static void set(struct seed *seed, const char *key, const char *value) {
   struct in6_addr any;
-  size_t used = strlen(seed->dns);
   if (strcmp(key, "hostname") == 0 && is_host_name(value)) {
     snprintf(seed->hostname, sizeof seed->hostname, "%s", value);
   } else if (strcmp(key, "address") == 0) {
@@ -32,33 +38,48 @@ static void set(struct seed *seed, const char *key, const char *value) {
     snprintf(seed->gateway, sizeof seed->gateway, "%s", value);
   } else if (strcmp(key, "dns") == 0 &&
              (inet_pton(AF_INET, value, &any) == 1 || inet_pton(AF_INET6, value, &any) == 1)) {
-    snprintf(seed->dns + used, sizeof seed->dns - used, "nameserver %s\n", value);
+    add_resolver(seed, value);
   } else {
     warn("seed: what is %s=%s?", key, value);
   }
 }
 
-void seed_read(struct seed *seed, int dir) {
+void seed_parse(struct seed *seed, char *config) {
   memset(seed, 0, sizeof *seed);
-  char *config = read_file_at(dir, "config", CONFIG_MAX, NULL);
   char *rest = NULL;
-  for (char *line = config ? strtok_r(config, "\n", &rest) : NULL; line;
-       line = strtok_r(NULL, "\n", &rest)) {
+  for (char *line = strtok_r(config, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
     char *equals = strchr(line, '=');
     if (!equals) continue;
     *equals = 0;
     set(seed, line, equals + 1);
   }
+}
+
+void seed_read(struct seed *seed, int dir) {
+  char none[] = "";
+  char *config = read_file_at(dir, "config", CONFIG_MAX, NULL);
+  seed_parse(seed, config ? config : none);
   free(config);
 }
 
-static bool apply_entry(int dir, const char *kind, mode_t mode, const char *name,
-                        const char *path) {
+bool seed_parse_entry(struct seed_entry *entry, const char *line) {
+  char kind[8];
+  unsigned mode;
+  int at = 0;
+  if (sscanf(line, "%7s %o %31s %n", kind, &mode, entry->name, &at) != 3 || at == 0) return false;
+  entry->append = strcmp(kind, "line") == 0;
+  entry->mode = (mode_t)mode;
+  entry->path = line + at;
+  return (entry->append || strcmp(kind, "file") == 0) && strchr(entry->name, '/') == NULL &&
+         mode <= 07777 && is_file_path(entry->path);
+}
+
+static bool apply_entry(int dir, const struct seed_entry *entry) {
   size_t size;
-  char *data = read_file_at(dir, name, SEED_FILE_MAX, &size);
-  bool ok = data && make_parents(path) &&
-            (strcmp(kind, "line") == 0 ? append_lines(path, data, mode)
-                                       : write_atomic(path, data, size, mode));
+  char *data = read_file_at(dir, entry->name, SEED_FILE_MAX, &size);
+  bool ok = data && make_parents(entry->path) &&
+            (entry->append ? append_lines(entry->path, data, entry->mode)
+                           : write_atomic(entry->path, data, size, entry->mode));
   free(data);
   return ok;
 }
@@ -68,15 +89,9 @@ static void apply_manifest(int dir) {
   char *rest = NULL;
   for (char *line = manifest ? strtok_r(manifest, "\n", &rest) : NULL; line;
        line = strtok_r(NULL, "\n", &rest)) {
-    char kind[8], name[32];
-    unsigned mode;
-    int at = 0;
-    bool known = sscanf(line, "%7s %o %31s %n", kind, &mode, name, &at) == 3 && at > 0 &&
-                 (strcmp(kind, "file") == 0 || strcmp(kind, "line") == 0) &&
-                 strchr(name, '/') == NULL && mode <= 07777 && is_file_path(line + at);
-    if (!known) warn("seed: not an entry: %s", line);
-    else if (!apply_entry(dir, kind, (mode_t)mode, name, line + at))
-      warn("seed: %s: %s", line + at, strerror(errno));
+    struct seed_entry entry;
+    if (!seed_parse_entry(&entry, line)) warn("seed: not an entry: %s", line);
+    else if (!apply_entry(dir, &entry)) warn("seed: %s: %s", entry.path, strerror(errno));
   }
   free(manifest);
 }
