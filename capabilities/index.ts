@@ -8,6 +8,7 @@ import { sshCapability } from './ssh/index.ts';
 import { tapPoolCapability } from './tap-pool/index.ts';
 import { vsockAgentCapability } from './vsock-agent/index.ts';
 import { workDiskCapability } from './work-disk/index.ts';
+import { workspaceCapability } from './workspace/index.ts';
 
 /** What is built in, in the order in which a start goes through it. */
 export const builtIn: readonly Capability[] = [
@@ -19,5 +20,6 @@ export const builtIn: readonly Capability[] = [
   natCapability,
   sshCapability,
   vsockAgentCapability,
+  workspaceCapability,
   qemuCapability,
 ];

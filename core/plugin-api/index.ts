@@ -15,6 +15,7 @@ export type {
   Description,
   DoctorCheck,
   Handlers,
+  Loss,
   ProvisionStep,
   ServiceRef,
   Teardown,

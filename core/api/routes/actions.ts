@@ -6,7 +6,14 @@ import type { ActionInfo, Operation } from '../contract/types.ts';
 import { parseInput } from '../errors.ts';
 
 export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
-  const { registry, operations, recovery, log } = kernel;
+  const { registry, operations, recovery, vms, log } = kernel;
+
+  /** An input that names a VM in `vm` waits for that VM's recovery, as every request for a VM does. */
+  const recovered = async (input: unknown): Promise<void> => {
+    if (typeof input !== 'object' || input === null || !('vm' in input)) return;
+    const vm = typeof input.vm === 'string' ? vms.find(input.vm) : undefined;
+    if (vm !== undefined) await recovery.of(vm.id);
+  };
 
   server.get('/v1/x', () => {
     const actions: ActionInfo[] = registry.enabled.flatMap(({ capability, handlers }) =>
@@ -27,6 +34,7 @@ export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
       const { capability, action: name } = request.params;
       const action = registry.action(capability, name);
       const input = parseInput(action.input, request.body);
+      await recovered(input);
       if (action.mode === 'operation') {
         const { operation } = operations.begin(
           { kind: `${capability} ${name}` },
