@@ -9,6 +9,7 @@ import { statsCapability } from './stats/index.ts';
 import { tapPoolCapability } from './tap-pool/index.ts';
 import { vsockAgentCapability } from './vsock-agent/index.ts';
 import { workDiskCapability } from './work-disk/index.ts';
+import { workspaceCapability } from './workspace/index.ts';
 
 /** What is built in, in the order in which a start goes through it. */
 export const builtIn: readonly Capability[] = [
@@ -20,6 +21,7 @@ export const builtIn: readonly Capability[] = [
   natCapability,
   sshCapability,
   vsockAgentCapability,
+  workspaceCapability,
   qemuCapability,
   statsCapability,
 ];

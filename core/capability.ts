@@ -106,6 +106,14 @@ export const defineAction = <In, Out>(action: Action<In, Out>): ErasedAction => 
     action.output.parse(await action.run(action.input.parse(input), operation)),
 });
 
+/** What the deletion of a VM would lose. */
+export interface Loss {
+  /** One line, after the VM's name: `has changes in /root/repo that …`. */
+  readonly what: string;
+  /** How to save it. */
+  readonly remedy: string;
+}
+
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 export type Description = Readonly<Record<string, Json>>;
 
@@ -136,6 +144,10 @@ export interface Handlers<I = unknown, O = unknown> {
   change?(operation: VmOperation, from: VmSpec, claims: Claims<I, O>): Promise<readonly Change[]>;
   /** The VMM is gone: by itself, or at the end of a stop or of a failed start. The unwind follows. */
   exited?(operation: VmOperation, claims: Claims<I, O>): Promise<void>;
+  /**
+   * Before a VM is deleted, unless by force: what would be lost with it. A failure keeps the VM as well.
+   */
+  preDelete?(vm: VmRecord): Promise<Loss | undefined>;
   readonly actions?: Readonly<Record<string, ErasedAction>>;
   doctor?(): Promise<readonly DoctorCheck[]>;
   /** What this capability knows of a VM, for `vm show`. */
@@ -159,6 +171,11 @@ export interface CapabilityEnv<C, I, O, N extends Refs, W extends Refs> {
   readonly services: Needed<N> & Wanted<W>;
   /** For host and store claims; hooks get claims that are bound to their VM. */
   readonly claims: Claims<I, O>;
+  /**
+   * Claims that are bound to a VM, for actions: the VM's stop or delete undoes them. As no unwind follows an
+   * action, an allocation that fails is undone at once.
+   */
+  claimsOf(vm: { readonly id: string }, signal: AbortSignal): Claims<I, O>;
   readonly exec: Executor;
   readonly instance: Instance;
   /** This capability's folder under the state directory; it exists. */

@@ -19,6 +19,7 @@ export const catalogue = {
   DAEMON_RUNNING: 'Use the running one, or stop it with `banger daemon stop`.',
   DISK_FULL: 'Free some space on that file system, then run the command again.',
   FOREIGN_OBJECT: 'It is not ours, so it was left alone; rename or remove it yourself.',
+  GUEST_DATA: 'The guest sent what cannot be taken over; see what runs in it.',
   GUEST_FAILED: 'See the console with `banger vm logs NAME`.',
   GUEST_UNREACHABLE: 'See the console with `banger vm logs NAME`, then restart the VM.',
   IMAGE_BUILD_FAILED:
@@ -37,6 +38,7 @@ export const catalogue = {
     'Correct the plugin or remove its [[plugins]] entry, then `banger daemon restart`.',
   PRIVILEGE_UNAVAILABLE: 'Run as root, or allow your user passwordless sudo (NOPASSWD).',
   PROVISION_FAILED: 'The VM is up; mend the step and start the VM again to repeat it.',
+  REPOSITORY_UNSUITABLE: 'Name a folder of a git repository that has a working tree.',
   SSH_UNREACHABLE:
     'See the console with `banger vm logs NAME`; `banger vm exec` works without SSH.',
   STORE_CORRUPT: 'Restore a backup of the database, or move it away.',
@@ -44,6 +46,7 @@ export const catalogue = {
   TOOL_MISSING: 'Install the package named above.',
   VM_BUSY: 'Wait for the operation named above, or stop the VM.',
   VM_EXISTS: 'Choose another name, or delete that VM with `banger vm delete`.',
+  VM_HOLDS_WORK: 'Save it first, or delete it all the same with `banger vm delete --force NAME`.',
   VM_NAME_INVALID:
     'Use 1 to 63 of a-z, 0-9 and hyphen, with no hyphen at either end, for example `my-vm`.',
   VM_NOT_CLEAN: 'See `banger doctor`; start again when what is named above can be removed.',
@@ -53,6 +56,10 @@ export const catalogue = {
   VM_UNKNOWN: 'See `banger vm list` for the VMs there are.',
   VMM_FAILED: 'See `banger vm logs NAME` and `banger doctor`.',
   VMM_UNAVAILABLE: 'See `banger doctor`.',
+  WORKSPACE_CONFLICT: 'Commit or set aside what the host has changed there, or export a patch.',
+  WORKSPACE_EXISTS: 'A VM has one workspace; make another VM, or use the one that it has.',
+  WORKSPACE_TOO_LARGE: 'Raise `max_patch` of [workspace] in config.toml, or have less in it.',
+  WORKSPACE_UNKNOWN: 'Bring a repository in: `banger vm workspace prepare NAME PATH`.',
 } as const satisfies Record<string, string>;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -158,6 +158,7 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
             configDirectory: paths.configDirectory,
             cacheDirectory: paths.cacheDirectory,
             log: c.log,
+            runIdOf: (id) => c.vms.find(id)?.run.runId ?? undefined,
             provided: [
               provide(ChannelsRef, {
                 agentSockets: ({ id }) => c.handles.get(id)?.agentSockets ?? [],

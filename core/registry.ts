@@ -11,6 +11,7 @@ import type { Logger } from './log/logger.ts';
 import type { StartOperation, VmOperation } from './operation/context.ts';
 import type { VmSpec } from './vm/record.ts';
 import { sortCapabilities } from './order.ts';
+import type { VmRecord } from './vm/record.ts';
 import type { VmmDriver } from './vmm/driver.ts';
 
 /** Where a capability comes from, for messages: `built-in` or the plugin's name. */
@@ -32,6 +33,8 @@ interface RegistryOptions {
   readonly configDirectory: string;
   readonly cacheDirectory: string;
   readonly log: Logger;
+  /** Of the run that a VM is in. */
+  runIdOf(vmId: string): string | undefined;
   /** Services of core's own. */
   readonly provided: readonly Provided[];
 }
@@ -135,6 +138,12 @@ export class Registry {
       config: settings(capability),
       services,
       claims: ledger.bind(capability, null, new AbortController().signal),
+      claimsOf: ({ id }, signal) =>
+        ledger.bind(
+          capability,
+          { vmId: id, runId: this.#options.runIdOf(id) ?? '', isUnwound: false },
+          signal,
+        ),
       exec,
       instance,
       directory: join(stateDirectory, capability.id),
@@ -256,6 +265,25 @@ export class Registry {
         throw named(each, 'change', error);
       }
     }
+   * @throws BangerError VM_HOLDS_WORK for what a capability says would be lost with the VM, or what it failed with
+   */
+  async assertDeletable(vm: VmRecord): Promise<void> {
+    const losses = await Promise.all(
+      this.enabled.map(async (each) => {
+        try {
+          return (await each.handlers.preDelete?.(vm)) ?? [];
+        } catch (error) {
+          throw named(each, 'preDelete', error);
+        }
+      }),
+    );
+    const [first, ...others] = losses.flat();
+    if (first === undefined) return;
+    throw new BangerError(
+      'VM_HOLDS_WORK',
+      `VM '${vm.name}' ${[first, ...others].map(({ what }) => what).join('; and it ')}`,
+      { remedy: first.remedy },
+    );
   }
 
   drivers(): { readonly each: Enabled; readonly driver: VmmDriver }[] {

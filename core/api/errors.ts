@@ -11,10 +11,14 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   OPERATION_UNKNOWN: 404,
   VM_BUSY: 409,
   VM_EXISTS: 409,
+  VM_HOLDS_WORK: 409,
   VM_NAME_INVALID: 400,
   VM_NOT_RUNNING: 409,
   VM_RUNNING: 409,
   VM_UNKNOWN: 404,
+  WORKSPACE_CONFLICT: 409,
+  WORKSPACE_EXISTS: 409,
+  WORKSPACE_UNKNOWN: 404,
 };
 
 export const statusOf = (code: ErrorCode): number => statuses[code] ?? 422;

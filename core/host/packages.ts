@@ -20,6 +20,7 @@ const packages: Readonly<Record<string, string>> = {
   modinfo: 'kmod',
   modprobe: 'kmod',
   newuidmap: 'uidmap',
+  prlimit: 'util-linux',
   'qemu-img': 'qemu-utils',
   'qemu-system-x86_64': 'qemu-system-x86',
   resize2fs: 'e2fsprogs',

@@ -19,6 +19,8 @@ type AnyTeardown = Teardown<unknown, unknown>;
 export interface Owner {
   readonly vmId: string;
   readonly runId: string;
+  /** False: nobody unwinds what fails, so it is undone at once. */
+  readonly isUnwound?: boolean;
 }
 
 export interface UnwindFailure {
@@ -149,7 +151,7 @@ export class Ledger {
       return value;
     })();
     this.#track(owner?.runId ?? '', allocation);
-    if (!ownerless) return allocation;
+    if (claimant !== null && claimant.isUnwound !== false) return allocation;
     // No run will unwind this one, so what failed is undone here, by the same path.
     try {
       return await allocation;

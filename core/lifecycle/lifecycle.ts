@@ -221,13 +221,14 @@ export class Lifecycle {
 
   /**
    * @returns undefined where a cancelled create has removed it already
-   * @throws BangerError VM_RUNNING without `force`
+   * @throws BangerError VM_RUNNING, VM_HOLDS_WORK without `force`
    */
   async delete(nameOrId: string, force: boolean): Promise<Operation | undefined> {
     const found = this.#deps.vms.get(nameOrId);
     const isUp = found.run.state !== 'stopped' && found.run.state !== 'deleting';
     if (isUp && !force)
       throw new BangerError('VM_RUNNING', `VM '${found.name}' is ${found.run.state}`);
+    if (!force) await this.#deps.registry.assertDeletable(found);
     const vm = await this.#preempt(found);
     if (vm === undefined) return undefined;
     return this.#begin(vm, 'delete', async (running) => {

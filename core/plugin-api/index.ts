@@ -16,6 +16,7 @@ export type {
   Description,
   DoctorCheck,
   Handlers,
+  Loss,
   ProvisionStep,
   ServiceRef,
   Teardown,

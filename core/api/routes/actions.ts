@@ -15,7 +15,14 @@ const useOf = (kernel: Kernel, input: unknown): (() => void) => {
 };
 
 export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
-  const { registry, operations, recovery, log } = kernel;
+  const { registry, operations, recovery, vms, log } = kernel;
+
+  /** An input that names a VM in `vm` waits for that VM's recovery, as every request for a VM does. */
+  const recovered = async (input: unknown): Promise<void> => {
+    if (typeof input !== 'object' || input === null || !('vm' in input)) return;
+    const vm = typeof input.vm === 'string' ? vms.find(input.vm) : undefined;
+    if (vm !== undefined) await recovery.of(vm.id);
+  };
 
   server.get('/v1/x', () => {
     const actions: ActionInfo[] = registry.enabled.flatMap(({ capability, handlers }) =>
@@ -37,6 +44,7 @@ export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
       const action = registry.action(capability, name);
       const input = parseInput(action.input, request.body);
       const endUse = action.onlyLooks ? nothing : useOf(kernel, input);
+      await recovered(input);
       if (action.mode === 'operation') {
         const { operation, settled } = operations.begin(
           { kind: `${capability} ${name}` },

@@ -96,6 +96,7 @@ describe('the QEMU driver', () => {
       config: capability.config.parse(config),
       services: {},
       claims: ledger.bind(capability, null, never),
+      claimsOf: ({ id }, signal) => ledger.bind(capability, { vmId: id, runId: '' }, signal),
       exec,
       instance: host.instance,
       directory: host.directory,

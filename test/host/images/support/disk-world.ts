@@ -144,6 +144,7 @@ export class DiskWorld {
       config: capability.config.parse(options.config ?? {}),
       services: options.services ?? {},
       claims: this.ledger.bind(capability, null, never),
+      claimsOf: ({ id }, signal) => this.ledger.bind(capability, { vmId: id, runId: '' }, signal),
       exec: options.exec ?? this.exec,
       instance: this.host(capability).instance,
       directory,

@@ -183,6 +183,7 @@ export class TestDaemon {
       config: capability.config.parse(config),
       services,
       claims: this.ledger.bind(capability, null, never),
+      claimsOf: ({ id }, signal) => this.ledger.bind(capability, { vmId: id, runId: '' }, signal),
       exec,
       instance,
       directory,

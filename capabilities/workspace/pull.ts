@@ -1,0 +1,147 @@
+import { lstat, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  BangerError,
+  messageOf,
+  type OperationContext,
+  type VmRecord,
+} from '../../core/plugin-api/index.ts';
+import type { ChangedFile, WorkspacePulled } from './contract.ts';
+import { formatOf, seenNow } from './export.ts';
+import { assertRunning, getWorkspace, viewFolder, type Kit } from './kit.ts';
+import { readMemory, withSaved, writeMemory, type Memory } from './memory.ts';
+import { commitTree, refs, writeRef } from './pack.ts';
+import { baseTree, fetchPatch, tryPatch } from './patch.ts';
+import { unquotePath } from './quoted-path.ts';
+import { findRepository, type Repository } from './repository.ts';
+import { differences, findGitlinks, takeSnapshot } from './snapshot.ts';
+import { openView, type View } from './view.ts';
+
+/**
+ * Merges the guest's changes into the host's working tree: what both had in common, what the host has made of it, and
+ * what the guest has. Trees are merged, and files are only written when all of it is known to fit.
+ * @throws BangerError WORKSPACE_CONFLICT; then nothing was changed
+ */
+export const pull = async (
+  kit: Kit,
+  vm: VmRecord,
+  operation: Pick<OperationContext, 'signal' | 'progress'>,
+): Promise<WorkspacePulled> => {
+  const { signal } = operation;
+  const workspace = getWorkspace(kit, vm);
+  assertRunning(kit, vm);
+  const { path: folder, base, guestPath } = workspace;
+  const repository = await findRepository(kit.exec, workspace.repository, signal);
+  const memory = await readMemory(folder);
+  const view = openView(kit.exec, viewFolder(folder), repository.top);
+  operation.progress({ text: `reading ${guestPath} in ${vm.name}` });
+  const patch = await fetchPatch(
+    kit.guests.of(vm),
+    vm.name,
+    { guestPath, base: baseTree(base, formatOf(memory.shared)), maxPatch: kit.maxPatch },
+    folder,
+    signal,
+  );
+  const theirs = await tryPatch(view, base, patch, kit.maxPatch, signal);
+  await rm(patch.path, { force: true });
+  const changes = await merge(view, repository, vm.name, { memory, theirs }, signal);
+  await writeRef(view, refs.shared, await commitTree(view, theirs, null, signal));
+  await writeMemory(folder, {
+    ...seenNow(withSaved(memory, patch.tree), patch),
+    shared: theirs,
+  });
+  return { vm: vm.name, repository: repository.top, changes };
+};
+
+const merge = async (
+  view: View,
+  repository: Repository,
+  vmName: string,
+  { memory, theirs }: { memory: Memory; theirs: string },
+  signal: AbortSignal,
+): Promise<ChangedFile[]> => {
+  const git = (args: readonly string[], okCodes = [0]) => view.git(args, { signal, okCodes });
+  const wanted = await differences(view, memory.shared, theirs, signal);
+  if (wanted.length === 0) return [];
+  const gitlinks = await findGitlinks(view, repository, signal);
+  const { tree: ours } = await takeSnapshot(view, repository, gitlinks, {
+    signal,
+    also: await standing(repository, wanted),
+  });
+  const common = await commitTree(view, memory.shared, null, signal);
+  const [left, right] = [
+    await commitTree(view, ours, common, signal),
+    await commitTree(view, theirs, common, signal),
+  ];
+  const merged = await git(
+    ['merge-tree', '--write-tree', '--name-only', '--no-messages', left, right],
+    [0, 1],
+  );
+  const [tree = '', ...conflicts] = merged.stdout.split('\n').filter((line) => line !== '');
+  if (merged.exitCode === 1) throw conflict(vmName, [...new Set(conflicts)]);
+  const changes = await differences(view, ours, tree, signal);
+  if (changes.length > 0) await applyToWorkTree(view, vmName, ours, tree, signal);
+  return changes;
+};
+
+const conflict = (vmName: string, paths: readonly string[]): BangerError =>
+  new BangerError(
+    'WORKSPACE_CONFLICT',
+    `both sides have changed ${paths.slice(0, 10).join(', ')}${
+      paths.length > 10 ? ` and ${String(paths.length - 10)} more` : ''
+    }; nothing was changed`,
+    {
+      remedy: `Commit or set aside what the host has there, or merge by hand: banger vm workspace export ${vmName} --output FILE.`,
+    },
+  );
+
+/** Files that the guest adds and that the host has already, tracked or not: they are the host's side of the merge. */
+const standing = async ({ top }: Repository, wanted: readonly ChangedFile[]): Promise<Buffer> => {
+  const found: Buffer[] = [];
+  for (const { status, path } of wanted) {
+    if (status !== 'A') continue;
+    const bytes = unquotePath(path);
+    const stat = await lstat(Buffer.concat([Buffer.from(`${top}/`), bytes])).catch(
+      (error: unknown) => {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+        throw error;
+      },
+    );
+    if (stat?.isFile() === true || stat?.isSymbolicLink() === true) found.push(bytes, Buffer.of(0));
+  }
+  return Buffer.concat(found);
+};
+
+/** By `git apply`, which looks at all files before it writes one, and keeps to the working tree. */
+const applyToWorkTree = async (
+  view: View,
+  vmName: string,
+  ours: string,
+  merged: string,
+  signal: AbortSignal,
+): Promise<void> => {
+  const patch = join(view.gitDir, 'merged.patch');
+  try {
+    await view.git(
+      [
+        ...['diff-tree', '-r', '-p', '--no-renames', '--binary', '--full-index', '--no-ext-diff'],
+        ...['--no-textconv', `--output=${patch}`, ours, merged],
+      ],
+      { signal },
+    );
+    await view.git(['apply', '--whitespace=nowarn', patch], { signal });
+  } catch (error) {
+    if (!(error instanceof BangerError) || error.code !== 'COMMAND_FAILED') throw error;
+    throw new BangerError(
+      'WORKSPACE_CONFLICT',
+      `the working tree does not take the guest’s changes: ${messageOf(error).replace(/^.*?: (?=error|fatal)/s, '')}`,
+      {
+        remedy: `Mend that, or take them as a patch: banger vm workspace export ${vmName} --output FILE.`,
+        cause: error,
+      },
+    );
+  } finally {
+    await rm(patch, { force: true });
+  }
+};
