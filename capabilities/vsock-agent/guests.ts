@@ -91,6 +91,10 @@ const asGuest = (agent: Agent): Guest => ({
     );
     return Buffer.concat(chunks);
   },
+  tar: (path, { onChunk, onNote }, signal) =>
+    translated(() => agent.tar({ path, onData: onChunk, onNote, signal })),
+  untar: ({ path, name }, source, signal) =>
+    translated(() => agent.untar({ path, name, source, signal })),
   shutdown: (signal) => translated(() => agent.shutdown(signal)),
 });
 
