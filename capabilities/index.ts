@@ -1,4 +1,5 @@
 import type { Capability } from '../core/plugin-api/index.ts';
+import { fileSyncCapability } from './file-sync/index.ts';
 import { imagesCapability } from './images/index.ts';
 import { kernelsCapability } from './kernels/index.ts';
 import { natCapability } from './nat/index.ts';
@@ -19,5 +20,6 @@ export const builtIn: readonly Capability[] = [
   natCapability,
   sshCapability,
   vsockAgentCapability,
+  fileSyncCapability,
   qemuCapability,
 ];
