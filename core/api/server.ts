@@ -5,6 +5,7 @@ import { BangerError } from '../errors.ts';
 import type { Kernel } from '../kernel.ts';
 import { installErrorHandlers } from './errors.ts';
 import { actionRoutes } from './routes/actions.ts';
+import { copyRoute } from './routes/copy.ts';
 import { daemonRoutes, type DaemonFacts } from './routes/daemon.ts';
 import { execRoute } from './routes/exec.ts';
 import { operationRoutes } from './routes/operations.ts';
@@ -56,6 +57,7 @@ export const serveApi = async (kernel: Kernel, facts: DaemonFacts): Promise<ApiS
       await reply.status(421).header('content-type', 'application/json').send(foreign);
   });
   vmRoutes(server, kernel);
+  copyRoute(server, kernel);
   operationRoutes(server, kernel);
   daemonRoutes(server, kernel, facts);
   actionRoutes(server, kernel);

@@ -22,6 +22,8 @@ export interface PackOptions {
   readonly signal: AbortSignal;
   /** A line about something that is left out. */
   onNote?(text: string): void;
+  /** A file begins. */
+  onFile?(): void;
   /** Bytes of files so far. */
   onBytes?(bytes: number): void;
 }
@@ -176,6 +178,7 @@ class Filler {
     try {
       const stats = await handle.stat();
       if (!stats.isFile()) return;
+      this.#options.onFile?.();
       const header: NewHeader = {
         type: 'file',
         size: stats.size,
