@@ -1,4 +1,5 @@
 import type { Capability } from '../core/plugin-api/index.ts';
+import { fileSyncCapability } from './file-sync/index.ts';
 import { imagesCapability } from './images/index.ts';
 import { kernelsCapability } from './kernels/index.ts';
 import { natCapability } from './nat/index.ts';
@@ -22,6 +23,7 @@ export const builtIn: readonly Capability[] = [
   sshCapability,
   vsockAgentCapability,
   workspaceCapability,
+  fileSyncCapability,
   qemuCapability,
   statsCapability,
 ];

@@ -35,6 +35,8 @@ export type ProvisionStep = {
   readonly summary: string;
   /** `once` per root disk, or at each `start`. */
   readonly when: 'once' | 'start';
+  /** Its failure takes back a create: the VM is not kept. Later starts leave it up, `unprovisioned`, as for any step. */
+  readonly required?: boolean;
 } & (
   | {
       readonly kind: 'file';
@@ -58,6 +60,17 @@ export type ProvisionStep = {
       /** What the disk has by now. */
       readonly bytes: number;
     }
+      /** A file or folder of the host's; symlinks below it go as symlinks. Owner 0:0. */
+      readonly kind: 'tree';
+      /** Absolute, on the host. */
+      readonly source: string;
+      /** Absolute, in the guest. What is there is overwritten, file by file; other files in a folder stay. */
+      readonly path: string;
+      /** Of a single file; absent: its own, as those in a folder have. */
+      readonly fileMode?: number;
+    }
+  /** Nothing is done: the summary is shown to whoever starts the VM. */
+  | { readonly kind: 'notice' }
 );
 
 /** A field of the record that takes effect on a running VM, once the step in its guest is through. */
@@ -199,6 +212,11 @@ export interface CapabilitySpec<C, I, O, N extends Refs, W extends Refs> {
   /** The stage that a start shows while this capability's postStart, or else its preStart, works. */
   readonly stage?: string;
   readonly config: z.ZodType<C>;
+  /**
+   * The key of its settings in config.toml where that is not the id: with a list as schema, `[[key]]`. Where the file has
+   * no such key the schema gets undefined.
+   */
+  readonly configKey?: string;
   readonly identity?: IdentityCodec<I, O>;
   readonly teardown?: Teardown<I, O>;
   readonly needs?: N;
@@ -216,6 +234,7 @@ export interface Capability {
   readonly optional: boolean;
   readonly stage: string | undefined;
   readonly config: z.ZodType;
+  readonly configKey: string;
   readonly identity: IdentityCodec<unknown, unknown> | undefined;
   readonly teardown: Teardown<unknown, unknown> | undefined;
   readonly needs: Refs;
@@ -240,6 +259,7 @@ export function defineCapability<
     optional: spec.optional ?? false,
     stage: spec.stage,
     config: spec.config,
+    configKey: spec.configKey ?? spec.id,
     identity: spec.identity,
     teardown: spec.teardown,
     needs: spec.needs ?? {},

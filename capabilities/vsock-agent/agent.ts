@@ -66,6 +66,21 @@ export interface GetRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface TarRequest {
+  readonly path: string;
+  readonly onData: Sink;
+  readonly onNote?: ((text: string) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface UntarRequest {
+  readonly path: string;
+  /** Where `path` is a folder already, its entry of this name is meant. */
+  readonly name?: string | undefined;
+  readonly source: StdinSource;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface ReadyOptions {
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -165,6 +180,15 @@ export class Agent {
     throw new AgentError('AGENT_BAD_ANSWER', 'the guest does not say how large its disk is', {
       cause,
     });
+  async tar({ path, onData, onNote, signal }: TarRequest): Promise<void> {
+    const onStderr = (line: Buffer): void => onNote?.(line.toString());
+    exit(await this.#run('tar', [['path', path]], { signal, onStdout: onData, onStderr }));
+  }
+
+  async untar({ path, name, source, signal }: UntarRequest): Promise<void> {
+    const fields: [string, string][] = [['path', path]];
+    if (name !== undefined) fields.push(['name', name]);
+    exit(await this.#run('untar', fields, { signal }, (session) => feedStdin(session, source)));
   }
 
   /** Resolves when the guest has begun to end; the VMM's exit tells when it has. */

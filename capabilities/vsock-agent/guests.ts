@@ -96,6 +96,10 @@ const asGuest = (agent: Agent): Guest => ({
     return Buffer.concat(chunks);
   },
   grow: (path, signal) => translated(() => agent.grow(path, signal)),
+  tar: (path, { onChunk, onNote }, signal) =>
+    translated(() => agent.tar({ path, onData: onChunk, onNote, signal })),
+  untar: ({ path, name }, source, signal) =>
+    translated(() => agent.untar({ path, name, source, signal })),
   shutdown: (signal) => translated(() => agent.shutdown(signal)),
 });
 

@@ -7,6 +7,8 @@ import { operationEvents } from './events.ts';
 interface FollowOptions {
   /** Ctrl-C undoes what this command began, and not only ends the watching. */
   readonly isCancellable?: boolean;
+  /** What a cancelled one leaves, for the person who did it. */
+  readonly afterCancel?: string;
   /** Nothing but errors. */
   readonly isQuiet?: boolean;
   /** Several operations at once: each line says whose it is. */
@@ -25,7 +27,7 @@ export const follow = async (
     for await (const event of operationEvents(cli.client, operation.id, interrupts.leave)) {
       reporter.event(event);
       if (event.type !== 'end') continue;
-      assertDone(event.operation, interrupts.hasCancelled());
+      assertDone(event.operation, interrupts.hasCancelled(), options.afterCancel);
       return event.operation;
     }
   } catch (error) {
@@ -38,10 +40,14 @@ export const follow = async (
   throw new Error('the events of an operation ended without `end`');
 };
 
-const assertDone = (operation: Operation, hasCancelled: boolean): void => {
+const assertDone = (
+  operation: Operation,
+  hasCancelled: boolean,
+  afterCancel = 'The start was undone; see `banger vm list`.',
+): void => {
   if (operation.state === 'done') return;
   if (hasCancelled && operation.state === 'cancelled')
-    throw interruptedError('cancelled', 'The start was undone; see `banger vm list`.');
+    throw interruptedError('cancelled', afterCancel);
   throw operation.error === null
     ? new CliError({
         code: 'OPERATION_CANCELLED',

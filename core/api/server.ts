@@ -6,6 +6,7 @@ import type { Kernel } from '../kernel.ts';
 import { countUse } from './count-use.ts';
 import { installErrorHandlers } from './errors.ts';
 import { actionRoutes } from './routes/actions.ts';
+import { copyRoute } from './routes/copy.ts';
 import { daemonRoutes, type DaemonFacts } from './routes/daemon.ts';
 import { execRoute } from './routes/exec.ts';
 import { healthRoute } from './routes/health.ts';
@@ -61,6 +62,7 @@ export const serveApi = async (kernel: Kernel, facts: DaemonFacts): Promise<ApiS
   countUse(server, raw, kernel);
   vmRoutes(server, kernel);
   healthRoute(server, kernel);
+  copyRoute(server, kernel);
   operationRoutes(server, kernel);
   daemonRoutes(server, kernel, facts);
   actionRoutes(server, kernel);

@@ -147,19 +147,37 @@ export class ConfigFile {
         throw this.#invalid(['capabilities', id], `cannot be switched off; these can: ${allowed}`);
       }
     }
+    const byKey = keysApart(capabilities.map(({ capability }) => capability));
     for (const key of Object.keys(this.#tables)) {
-      if (key in coreSchema.shape || byId.has(key) || !complete) continue;
-      throw this.#unknown([key], [...Object.keys(coreSchema.shape), ...byId.keys()]);
+      if (key in coreSchema.shape || byKey.has(key) || !complete) continue;
+      throw this.#unknown([key], [...Object.keys(coreSchema.shape), ...byKey.keys()]);
     }
     const settings = new Map(
-      capabilities.map(({ capability }) => [
-        capability.id,
-        this.#check(capability.config, this.#tables[capability.id] ?? {}, [capability.id]),
-      ]),
+      [...byKey].map(([key, { id, config }]) => {
+        const absent = key === id ? {} : undefined;
+        return [id, this.#check(config, this.#tables[key] ?? absent, [key])];
+      }),
     );
     return { isEnabled: (id) => switches[id] ?? true, settings };
   }
 }
+
+/** @throws BangerError CAPABILITY_CONFLICT for two that would read the same settings */
+const keysApart = (capabilities: readonly Capability[]): Map<string, Capability> => {
+  const byKey = new Map<string, Capability>();
+  for (const capability of capabilities) {
+    const key = capability.configKey;
+    const other = key in coreSchema.shape ? 'core' : byKey.get(key)?.id;
+    // Two of one id are the registry's to refuse.
+    if (other !== undefined && other !== capability.id)
+      throw new BangerError(
+        'CAPABILITY_CONFLICT',
+        `'${key}' in config.toml is of '${capability.id}' and of '${other}'`,
+      );
+    byKey.set(key, capability);
+  }
+  return byKey;
+};
 
 /** The keys of the object schema at that path. */
 const knownKeys = (schema: z.ZodType, path: readonly PropertyKey[]): string[] => {

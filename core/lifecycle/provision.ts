@@ -5,6 +5,10 @@ import type { VmOperation } from '../operation/context.ts';
 import { GuestsRef, type Guest } from '../plugin-api/services/guest.ts';
 import { named, type Enabled, type Registry } from '../registry.ts';
 import { growInGuest } from './grow.ts';
+import type { Guest } from '../plugin-api/services/guest.ts';
+import { named, type Enabled } from '../registry.ts';
+import { formatSize } from '../size.ts';
+import { measureTree, packTree } from '../tar/pack-tree.ts';
 import type { VmRepository } from '../vm/repository.ts';
 
 const defaultScriptTimeoutMs = 300_000;
@@ -12,8 +16,20 @@ const defaultFileMode = 0o644;
 /** The last of a failed script's output that goes into the error. */
 const outputTailBytes = 2000;
 
+type StepOf<K extends ProvisionStep['kind']> = Extract<ProvisionStep, { kind: K }>;
+
+/** A step failed; what becomes of the VM is the caller's to decide. */
+export class ProvisionError extends BangerError {
+  readonly isRequired: boolean;
+
+  constructor(message: string, cause: unknown, isRequired: boolean) {
+    super('PROVISION_FAILED', message, { cause });
+    this.isRequired = isRequired;
+  }
+}
+
 const runScript = async (
-  step: Extract<ProvisionStep, { kind: 'script' }>,
+  step: StepOf<'script'>,
   guest: Guest,
   operation: VmOperation,
 ): Promise<void> => {
@@ -64,16 +80,56 @@ export const guestOf = (
   if (guests === undefined)
     throw new BangerError('GUEST_UNREACHABLE', 'no capability reaches into the guest');
   return guests.of(vm);
+const putTree = async (
+  { source, path, fileMode }: StepOf<'tree'>,
+  guest: Guest,
+  operation: VmOperation,
+): Promise<void> => {
+  const { bytes: total } = await measureTree(source);
+  const tar = packTree(source, {
+    ...(fileMode === undefined ? {} : { fileMode }),
+    signal: operation.signal,
+    onNote: (text) => {
+      operation.notice(`${source}: ${text}`);
+    },
+    onBytes: (bytes) => {
+      const fraction = Math.min(1, bytes / Math.max(1, total));
+      operation.progress({ text: `${formatSize(bytes)} of ${formatSize(total)}`, fraction });
+    },
+  });
+  try {
+    await guest.untar({ path }, tar, operation.signal);
+  } catch (error) {
+    throw new Error(`${source}: ${messageOf(error)}`, { cause: error });
+  }
+};
+
+const runStep = async (
+  step: Exclude<ProvisionStep, { kind: 'notice' }>,
+  guest: Guest,
+  operation: VmOperation,
+): Promise<void> => {
+  switch (step.kind) {
+    case 'script':
+      return runScript(step, guest, operation);
+    case 'tree':
+      return putTree(step, guest, operation);
+    case 'file': {
+      const { content, path, mode = defaultFileMode } = step;
+      const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+      return guest.put(path, bytes, mode, operation.signal);
+    }
+  }
 };
 
 /**
- * Runs and records the steps that capabilities return as data, in the capabilities' order.
+ * Runs and records the steps that capabilities return as data, in the capabilities' order, each as a stage of its own.
  * @param generation of the root disk: what was done `once` on another one is done again
- * @throws BangerError PROVISION_FAILED or PLUGIN_FAILED, naming capability and step
+ * @throws ProvisionError naming capability and step; BangerError PLUGIN_FAILED
  */
 export const provision = async (
   capabilities: readonly Enabled[],
-  operation: VmOperation,
+  operation: VmOperation & { stage(name: string): void },
   guest: () => Guest,
   generation: string,
   vms: VmRepository,
@@ -89,16 +145,20 @@ export const provision = async (
     const { id } = each.capability;
     for (const step of steps) {
       if (step.when === 'once' && vms.provisioned(vm.id, id, step.id) === generation) continue;
-      operation.progress({ text: `${id}: ${step.summary}` });
+      if (step.kind === 'notice') {
+        operation.notice(`${id}: ${step.summary}`);
+        continue;
+      }
+      operation.stage(`${id}: ${step.summary}`);
       try {
         await runStep(step, guest(), operation);
       } catch (error) {
         if (operation.signal.aborted)
           throw new BangerError('OPERATION_CANCELLED', 'provisioning was cancelled');
-        throw new BangerError(
-          'PROVISION_FAILED',
+        throw new ProvisionError(
           `step '${step.id}' of '${id}' failed: ${messageOf(error)}`,
-          { cause: error },
+          error,
+          step.required === true,
         );
       }
       vms.recordProvisioned(vm.id, id, step.id, generation);

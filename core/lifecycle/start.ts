@@ -8,11 +8,12 @@ import type { VmmDriver, VmmHandle } from '../vmm/driver.ts';
 import type { MachineSpec } from '../vmm/machine-spec.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { guestOf, provision } from './provision.ts';
+import { provision, ProvisionError } from './provision.ts';
 import { tellExited } from './stop.ts';
 import { describeFailures, notClean, unwindRun } from './unwind.ts';
 
 export interface StartOutcome {
-  /** How far it came, for what a failed create leaves. */
+  /** How far it came, for what a failed create leaves; `nothing` again where a step that it requires failed. */
   readonly reached: 'nothing' | 'boot' | 'running';
 }
 
@@ -77,6 +78,8 @@ export const startVm = async (
     vms.updateRun(vm.id, { logs: handle.logs });
     await aliveUntil(handle, registry.hooks.postStart.promise(operation));
     signal.throwIfAborted();
+    // Before the commit: a daemon that ends while it provisions leaves a VM that says so.
+    vms.setCondition(vm.id, 'unprovisioned', 'provisioning was not completed');
     vms.updateRun(vm.id, {
       state: 'running',
       driver: driver.id,
@@ -92,7 +95,13 @@ export const startVm = async (
   } catch (thrown) {
     // A signal's reason is the cancellation itself.
     const error = toBangerError(running.signal.aborted ? running.signal.reason : thrown);
-    if (committed) throw error;
+    const isTakenBack =
+      running.kind === 'create' && error instanceof ProvisionError && error.isRequired;
+    if (committed && !isTakenBack) throw error;
+    if (isTakenBack) {
+      vms.updateRun(vm.id, { state: 'stopping' });
+      onReached('nothing');
+    }
     failed.abort(error);
     await tellExited(deps, { ...running, vm, runId });
     deps.handles.delete(vm.id);
@@ -100,9 +109,15 @@ export const startVm = async (
     if (failures.length > 0)
       deps.log.error({ vm: vm.name, left: describeFailures(failures) }, 'start left something');
     vms.stopRun(vm.id, error.toBody());
-    throw error;
+    throw isTakenBack ? notKept(error) : error;
   }
 };
+
+const notKept = (error: BangerError): BangerError =>
+  new BangerError(error.code, `${error.message}; the VM was not kept`, {
+    remedy: 'Mend it, then create the VM again.',
+    cause: error,
+  });
 
 /** A VMM that goes while the start waits for its guest is the start's failure. */
 const aliveUntil = async (handle: VmmHandle, work: Promise<void>): Promise<void> => {
@@ -127,9 +142,21 @@ const runProvisioning = async (
       registry.enabled,
       operation,
       () => guestOf(registry, vm),
+      {
+        ...operation,
+        stage: (name) => {
+          running.stage(name);
+        },
+      },
+      () => {
+        if (guests === undefined)
+          throw new BangerError('GUEST_UNREACHABLE', 'no capability reaches into the guest');
+        return guests.of(vm);
+      },
       operation.machine.rootGeneration ?? operation.runId,
       vms,
     );
+    vms.setCondition(vm.id, 'unprovisioned');
   } catch (error) {
     vms.setCondition(vm.id, 'unprovisioned', toBangerError(error).message);
     throw error;

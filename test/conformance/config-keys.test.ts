@@ -92,7 +92,7 @@ it('has each setting in docs/configuration.md, and none that is not there', asyn
     ...own.filter((path) => !hasMore(path)),
     ...allCapabilities
       .filter(({ folder }) => folder.startsWith(join(repository, 'capabilities')))
-      .flatMap(({ capability }) => keysOf(capability.config, [capability.id])),
+      .flatMap(({ capability }) => keysOf(capability.config, [capability.configKey])),
   ].map((path) => path.join('.'));
   expect([...documented].sort()).toEqual([...known].sort());
 });

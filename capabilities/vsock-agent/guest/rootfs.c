@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lift.h"
 #include "log.h"
 
 #define NEW_ROOT "/newroot"
@@ -68,7 +69,11 @@ bool mount_guest(const char *work) {
   mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL);
   if (*work == 0) return true;
   if (mkdir("/root", 0700) != 0 && errno != EEXIST) return false;
-  if (mount(work, "/root", "ext4", MS_NOATIME, NULL) == 0) return true;
+  if (mount(work, "/root", "ext4", MS_NOATIME, NULL) == 0) {
+    // What cannot be lifted stays where it is: no reason for a guest not to start.
+    lift_nested("/root");
+    return true;
+  }
   warn("cannot mount %s at /root: %s", work, strerror(errno));
   return false;
 }

@@ -16,6 +16,7 @@
 #include "listening.h"
 #include "power.h"
 #include "stats.h"
+#include "session-tar.h"
 
 enum {
   PTY_GRACE_MS = 500,
@@ -41,6 +42,7 @@ static void finish(struct session *session) {
   close_fd(&session->out);
   close_fd(&session->err);
   close_fd(&session->file);
+  free_tar(session);
   session_init(session);
 }
 
@@ -142,7 +144,9 @@ void session_open(struct server *server, const uint8_t *id, const uint8_t *body,
   if (!parse_request(&server->request, body, size, &problem))
     return send_error(server, id, problem, 0);
   memcpy(server->session.id, id, ID_SIZE);
-  const char *method = server->request.method;
+  struct session *session = &server->session;
+  struct request *request = &server->request;
+  const char *method = request->method;
   if (strcmp(method, "exec") == 0) {
     open_exec(server, id);
   } else if (strcmp(method, "put") == 0) {
@@ -151,6 +155,10 @@ void session_open(struct server *server, const uint8_t *id, const uint8_t *body,
     open_get(server, id);
   } else if (strcmp(method, "grow") == 0) {
     open_grow(server, id);
+  } else if (strcmp(method, "tar") == 0 || strcmp(method, "untar") == 0) {
+    const char *why = method[0] == 't' ? open_tar(session, request) : open_untar(session, request);
+    if (why) send_error(server, id, why, 0);
+    if (why) finish(session);
   } else if (strcmp(method, "shutdown") == 0) {
     open_shutdown(server, id);
   } else if (strcmp(method, "ports") == 0) {
@@ -183,6 +191,14 @@ void session_input(struct server *server, const uint8_t *body, size_t size) {
     session->unacked += (uint32_t)size;
     return;
   }
+  if (session->kind == SESSION_UNTAR) {
+    if (untar_write(session->untar, body, size)) {
+      session->unacked += (uint32_t)size;
+      return;
+    }
+    send_error(server, session->id, session->untar->problem, 0);
+    return finish(session);
+  }
   if (session->kind != SESSION_EXEC) return;
   if (session->input_end || size > STDIN_WINDOW - session->input_size) {
     send_error(server, session->id, "more stdin than the window allows, or after its end", 0);
@@ -200,6 +216,11 @@ void session_input_end(struct server *server) {
   if (session->kind == SESSION_PUT) {
     if (upload_commit(&session->upload)) send_exit(&server->link, session->id, EXIT_CODE, 0);
     else send_error(server, session->id, session->upload.path, errno);
+    return finish(session);
+  }
+  if (session->kind == SESSION_UNTAR) {
+    if (untar_end(session->untar)) send_exit(&server->link, session->id, EXIT_CODE, 0);
+    else send_error(server, session->id, session->untar->problem, 0);
     return finish(session);
   }
   if (session->kind != SESSION_EXEC || session->input_end) return;
@@ -341,11 +362,24 @@ static bool pump_get(struct server *server) {
   return true;
 }
 
+static bool pump_tar(struct server *server) {
+  struct session *session = &server->session;
+  if (!link_room(&server->link, OUTPUT_ROOM)) return false;
+  enum tar_out_result result = send_tar(&server->link, session);
+  if (result == TAR_OUT_MORE) return true;
+  if (result == TAR_OUT_DONE) send_exit(&server->link, session->id, EXIT_CODE, 0);
+  else send_error(server, session->id, session->tar->problem, 0);
+  finish(session);
+  return true;
+}
+
 bool session_pump(struct server *server) {
   switch (server->session.kind) {
     case SESSION_EXEC: return pump_exec(server);
     case SESSION_GET: return pump_get(server);
-    case SESSION_PUT: acknowledge(server); return false;
+    case SESSION_TAR: return pump_tar(server);
+    case SESSION_PUT:
+    case SESSION_UNTAR: acknowledge(server); return false;
     case SESSION_NONE: return false;
   }
   return false;

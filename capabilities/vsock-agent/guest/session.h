@@ -10,8 +10,10 @@
 #include "files.h"
 #include "link.h"
 #include "reaper.h"
+#include "tar-out.h"
+#include "untar.h"
 
-enum session_kind { SESSION_NONE, SESSION_EXEC, SESSION_PUT, SESSION_GET };
+enum session_kind { SESSION_NONE, SESSION_EXEC, SESSION_PUT, SESSION_GET, SESSION_TAR, SESSION_UNTAR };
 
 struct session {
   enum session_kind kind;
@@ -33,6 +35,8 @@ struct session {
 
   struct upload upload;
   int file;
+  struct tar_out *tar;
+  struct untar *untar;
 };
 
 struct server {

@@ -1,12 +1,14 @@
 import type { Command } from '@commander-js/extra-typings';
 import { parseCount, parseDisk, parseMemory, parseSwitch, parseVariable } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
+import { defineCopy } from './copy-command.ts';
 
 /** `banger vm …`. What a command does is loaded when it runs; only its words are here. */
 export const defineVmCommands = (program: Command, cli: Cli): void => {
   const vm = program.command('vm').description('make and use VMs');
   defineNew(vm, cli);
   defineUse(vm, cli);
+  defineCopy(vm, cli);
   defineState(vm, cli);
   defineRead(vm, cli);
 };

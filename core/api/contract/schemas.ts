@@ -261,6 +261,33 @@ export const actionInfo = z.object({
   mode: z.enum(['call', 'operation']),
 });
 
+const absolutePath = z.string().refine((path) => path.startsWith('/') && !path.includes('\0'), {
+  error: 'an absolute path',
+});
+
+/** A file or folder to a guest (`in`) or from it (`out`). */
+export const copyRequest = z.strictObject({
+  direction: z.enum(['in', 'out']),
+  host: absolutePath,
+  guest: absolutePath,
+  /** Where the target is a folder already, its entry of this name is meant. */
+  name: z
+    .string()
+    .min(1)
+    .refine((name) => name !== '.' && name !== '..' && !/[/\0]/.test(name))
+    .optional(),
+  /** The most that is taken from the guest. */
+  limitBytes: z.int().min(1).optional(),
+});
+
+/** The result of that operation. */
+export const copyResult = z.object({
+  files: z.number(),
+  bytes: z.number(),
+  /** What was left out, or is odd. */
+  notes: z.array(z.string()),
+});
+
 /** The body of an exec request; it is upgraded to the frames of exec-frames.ts. */
 export const execRequest = z.strictObject({
   argv: z.array(z.string()).min(1),

@@ -18,4 +18,6 @@ export type DoctorReport = z.output<typeof schemas.doctorReport>;
 export type LeakReport = z.output<typeof schemas.leakReport>;
 export type ActionInfo = z.output<typeof schemas.actionInfo>;
 export type ExecRequest = z.input<typeof schemas.execRequest>;
+export type CopyRequest = z.output<typeof schemas.copyRequest>;
+export type CopyResult = z.output<typeof schemas.copyResult>;
 export type Condition = z.output<typeof schemas.condition>;

@@ -90,6 +90,28 @@ export interface Guest {
   get(path: string, signal: AbortSignal): Promise<Buffer>;
   /** Grows the ext4 that is mounted there to its disk. @returns the bytes that the disk has for the guest by now */
   grow(path: string, signal: AbortSignal): Promise<number>;
+  /**
+   * What is at `path`, as a tar: of a folder or of one file, which is its first entry, `.`. The guest may be anybody's:
+   * what comes is hostile, see core/tar/unpack-tree.ts.
+   * @param sinks `onNote` gets a line for each thing that is left out
+   */
+  tar(
+    path: string,
+    sinks: {
+      onChunk(chunk: Buffer): void | Promise<void>;
+      onNote?(text: string): void;
+    },
+    signal: AbortSignal,
+  ): Promise<void>;
+  /**
+   * Unpacks a tar of that form at `path`; where that is a folder already and `name` is given, at `path`/`name`. Makes the
+   * folders above it. Files are replaced one by one, symlinks below the target are not followed.
+   */
+  untar(
+    target: { readonly path: string; readonly name?: string | undefined },
+    source: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Asks for a clean shutdown; returns when the guest has begun it. */
   shutdown(signal: AbortSignal): Promise<void>;
 }
