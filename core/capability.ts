@@ -60,6 +60,7 @@ export type ProvisionStep = {
       /** What the disk has by now. */
       readonly bytes: number;
     }
+  | {
       /** A file or folder of the host's; symlinks below it go as symlinks. Owner 0:0. */
       readonly kind: 'tree';
       /** Absolute, on the host. */
@@ -73,10 +74,13 @@ export type ProvisionStep = {
   | { readonly kind: 'notice' }
 );
 
+/** A step that does something. */
+export type WorkStep = Exclude<ProvisionStep, { readonly kind: 'notice' }>;
+
 /** A field of the record that takes effect on a running VM, once the step in its guest is through. */
 export interface Change {
   readonly field: keyof VmSpec;
-  readonly step?: ProvisionStep;
+  readonly step?: WorkStep;
 }
 
 export interface DoctorCheck {

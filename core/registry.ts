@@ -9,9 +9,8 @@ import { createHooks, traced, type HookName, type Hooks } from './hooks.ts';
 import type { Ledger, Owner } from './ledger/ledger.ts';
 import type { Logger } from './log/logger.ts';
 import type { StartOperation, VmOperation } from './operation/context.ts';
-import type { VmSpec } from './vm/record.ts';
 import { sortCapabilities } from './order.ts';
-import type { VmRecord } from './vm/record.ts';
+import type { VmRecord, VmSpec } from './vm/record.ts';
 import type { VmmDriver } from './vmm/driver.ts';
 
 /** Where a capability comes from, for messages: `built-in` or the plugin's name. */
@@ -265,6 +264,9 @@ export class Registry {
         throw named(each, 'change', error);
       }
     }
+  }
+
+  /**
    * @throws BangerError VM_HOLDS_WORK for what a capability says would be lost with the VM, or what it failed with
    */
   async assertDeletable(vm: VmRecord): Promise<void> {

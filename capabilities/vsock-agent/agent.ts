@@ -180,6 +180,8 @@ export class Agent {
     throw new AgentError('AGENT_BAD_ANSWER', 'the guest does not say how large its disk is', {
       cause,
     });
+  }
+
   async tar({ path, onData, onNote, signal }: TarRequest): Promise<void> {
     const onStderr = (line: Buffer): void => onNote?.(line.toString());
     exit(await this.#run('tar', [['path', path]], { signal, onStdout: onData, onStderr }));

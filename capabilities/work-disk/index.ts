@@ -8,7 +8,7 @@ import {
   observePath,
   reconcilePath,
   z,
-  type ProvisionStep,
+  type WorkStep,
 } from '../../core/plugin-api/index.ts';
 import { createWorkDisk } from './create.ts';
 import { workDiskIdentity } from './identity.ts';
@@ -19,7 +19,7 @@ const growFile = async (path: string, bytes: number): Promise<void> => {
   if ((await stat(path)).size < bytes) await truncate(path, bytes);
 };
 
-const grow = (bytes: number): ProvisionStep => ({
+const grow = (bytes: number): WorkStep => ({
   id: `grow-${String(bytes)}`,
   summary: 'grow the file system of /root to its disk',
   when: 'once',

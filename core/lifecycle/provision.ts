@@ -1,12 +1,10 @@
-import type { ProvisionStep } from '../capability.ts';
+import type { ProvisionStep, WorkStep } from '../capability.ts';
 import { deadlineSignal } from '../deadline.ts';
 import { BangerError, messageOf } from '../errors.ts';
 import type { VmOperation } from '../operation/context.ts';
 import { GuestsRef, type Guest } from '../plugin-api/services/guest.ts';
 import { named, type Enabled, type Registry } from '../registry.ts';
 import { growInGuest } from './grow.ts';
-import type { Guest } from '../plugin-api/services/guest.ts';
-import { named, type Enabled } from '../registry.ts';
 import { formatSize } from '../size.ts';
 import { measureTree, packTree } from '../tar/pack-tree.ts';
 import type { VmRepository } from '../vm/repository.ts';
@@ -55,22 +53,6 @@ const runScript = async (
   throw new Error(`${how}${output.trim() === '' ? '' : `: ${output.trim()}`}`);
 };
 
-export const runStep = (
-  step: ProvisionStep,
-  guest: Guest,
-  operation: VmOperation,
-): Promise<void> =>
-  step.kind === 'grow'
-    ? growInGuest(guest, step.path, step.bytes, operation.signal)
-    : step.kind === 'script'
-      ? runScript(step, guest, operation)
-      : guest.put(
-          step.path,
-          typeof step.content === 'string' ? Buffer.from(step.content) : step.content,
-          step.mode ?? defaultFileMode,
-          operation.signal,
-        );
-
 /** @throws BangerError GUEST_UNREACHABLE, VM_NOT_RUNNING */
 export const guestOf = (
   registry: Registry,
@@ -80,6 +62,8 @@ export const guestOf = (
   if (guests === undefined)
     throw new BangerError('GUEST_UNREACHABLE', 'no capability reaches into the guest');
   return guests.of(vm);
+};
+
 const putTree = async (
   { source, path, fileMode }: StepOf<'tree'>,
   guest: Guest,
@@ -104,14 +88,16 @@ const putTree = async (
   }
 };
 
-const runStep = async (
-  step: Exclude<ProvisionStep, { kind: 'notice' }>,
+export const runStep = async (
+  step: WorkStep,
   guest: Guest,
   operation: VmOperation,
 ): Promise<void> => {
   switch (step.kind) {
     case 'script':
       return runScript(step, guest, operation);
+    case 'grow':
+      return growInGuest(guest, step.path, step.bytes, operation.signal);
     case 'tree':
       return putTree(step, guest, operation);
     case 'file': {

@@ -7,8 +7,7 @@ import { chooseDriver } from '../vmm/choose.ts';
 import type { VmmDriver, VmmHandle } from '../vmm/driver.ts';
 import type { MachineSpec } from '../vmm/machine-spec.ts';
 import type { LifecycleDeps } from './deps.ts';
-import { guestOf, provision } from './provision.ts';
-import { provision, ProvisionError } from './provision.ts';
+import { guestOf, provision, ProvisionError } from './provision.ts';
 import { tellExited } from './stop.ts';
 import { describeFailures, notClean, unwindRun } from './unwind.ts';
 
@@ -140,19 +139,13 @@ const runProvisioning = async (
   try {
     await provision(
       registry.enabled,
-      operation,
-      () => guestOf(registry, vm),
       {
         ...operation,
         stage: (name) => {
           running.stage(name);
         },
       },
-      () => {
-        if (guests === undefined)
-          throw new BangerError('GUEST_UNREACHABLE', 'no capability reaches into the guest');
-        return guests.of(vm);
-      },
+      () => guestOf(registry, vm),
       operation.machine.rootGeneration ?? operation.runId,
       vms,
     );

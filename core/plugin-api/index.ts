@@ -20,6 +20,7 @@ export type {
   ProvisionStep,
   ServiceRef,
   Teardown,
+  WorkStep,
 } from '../capability.ts';
 export type { Claim, Claims, Found, IdentityCodec, NewClaim, Reconciled, Scope } from '../claim.ts';
 export type {
