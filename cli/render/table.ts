@@ -2,14 +2,22 @@ import type { Cli } from '../cli.ts';
 import { colorsFor } from './colors.ts';
 import { plainLine } from './plain-text.ts';
 
-/** Columns that line up: a table of its own on a terminal, plain text for `awk` elsewhere. */
 export const printTable = async (
   cli: Cli,
   head: readonly string[],
   rows: readonly (readonly string[])[],
 ): Promise<void> => {
+  cli.out(await tableText(cli, head, rows));
+};
+
+/** Columns that line up: a table of its own on a terminal, plain text for `awk` elsewhere. */
+export const tableText = async (
+  cli: Cli,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): Promise<string> => {
   const clean = rows.map((row) => row.map(plainLine));
-  cli.out(cli.stdoutIsTerminal ? await drawn(cli, head, clean) : aligned(head, clean));
+  return cli.stdoutIsTerminal ? await drawn(cli, head, clean) : aligned(head, clean);
 };
 
 const aligned = (head: readonly string[], rows: readonly (readonly string[])[]): string => {

@@ -168,10 +168,32 @@ const defineRead = (vm: Command, cli: Cli): void => {
     .option(...json)
     .option(...quiet)
     .action(async (target) => (await import('./show.ts')).showVm(cli, target));
+  vm.command('stats')
+    .description('tell what running VMs take')
+    .argument('[name]', 'name or id of a VM; all that run where absent')
+    .option('-w, --watch', 'look again every 2 seconds, until ^C')
+    .option(...json)
+    .option(...quiet)
+    .action(async (target, options) =>
+      (await import('./stats.ts')).showStats(cli, target, options),
+    );
+  vm.command('ports')
+    .description('tell which ports listen in a VM, and where a browser finds those of HTTP')
+    .argument(...name)
+    .option(...json)
+    .option(...quiet)
+    .action(async (target) => (await import('./ports.ts')).showPorts(cli, target));
+  vm.command('health')
+    .description('tell whether a VM is well (exits 1 where it is not)')
+    .argument(...name)
+    .option(...json)
+    .option('-q, --quiet', 'by the exit code alone')
+    .action(async (target) => (await import('./health.ts')).showHealth(cli, target));
   vm.command('logs')
-    .description('print what a VM’s console, or its VMM, has written')
+    .description('print what a VM’s console, its agent or its VMM has written')
     .argument(...name)
     .option('--console', 'the guest’s console (the default)')
+    .option('--agent', 'what the agent in the guest says; it must answer')
     .option('--vmm', 'what the VMM itself says')
     .option('-f, --follow', 'go on with what comes')
     .option('-n, --lines <n>', 'only the last ones', parseCount)

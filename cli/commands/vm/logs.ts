@@ -1,7 +1,8 @@
 import type { VmDetails } from '../../../core/api/contract/types.ts';
 import { checkVmName } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
-import { CliError } from '../../error.ts';
+import { CliError, usageError } from '../../error.ts';
+import { printAgentLog } from '../../logs/agent-log.ts';
 import { printLog } from '../../logs/print-log.ts';
 import { SequenceStripper } from '../../logs/strip-sequences.ts';
 
@@ -9,12 +10,20 @@ export interface LogsOptions {
   readonly follow?: boolean | undefined;
   readonly lines?: number | undefined;
   readonly console?: boolean | undefined;
+  readonly agent?: boolean | undefined;
   readonly vmm?: boolean | undefined;
 }
 
 export const showLogs = async (cli: Cli, name: string, options: LogsOptions): Promise<void> => {
+  const chosen = (['console', 'agent', 'vmm'] as const).filter((each) => options[each] === true);
+  if (chosen.length > 1)
+    throw usageError('one log at a time', `Say --${chosen[0] ?? ''} or --${chosen[1] ?? ''}.`);
+  const [which = 'console'] = chosen;
+  if (which === 'agent') {
+    await printAgentLog(cli, checkVmName(name), options);
+    return;
+  }
   const { logs } = await cli.client.get<VmDetails>(`/v1/vms/${checkVmName(name)}`);
-  const which = options.vmm === true && options.console !== true ? 'vmm' : 'console';
   const path = logs[which];
   if (path === undefined) {
     throw new CliError({

@@ -3,6 +3,7 @@ import { checkVmName } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
 import { formatAge } from '../../render/duration.ts';
 import { fields } from '../../render/fields.ts';
+import { formatFigures } from '../../render/figures.ts';
 import { formatSpec, pendingChanges } from '../../render/spec.ts';
 
 export const showVm = async (cli: Cli, name: string): Promise<void> => {
@@ -23,6 +24,7 @@ const described = (vm: VmDetails): string =>
     ['image', vm.image],
     ['ip', vm.ip],
     ['vmm', vm.vmm === null || vm.pid === null ? vm.vmm : `${vm.vmm} (pid ${String(vm.pid)})`],
+    ['figures', vm.stats === null ? null : formatFigures(vm.stats)],
     ['created', ago(vm.createdAt)],
     ['started', ago(vm.startedAt)],
     ['operation', vm.operationId],

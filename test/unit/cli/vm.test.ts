@@ -33,9 +33,9 @@ describe('vm list and show', () => {
     });
     const { stdout } = await harness.run(['vm', 'list']);
     expect(stdout.replaceAll(/\d+s\n/g, 'Ns\n')).toBe(
-      'NAME         STATE             IMAGE            VCPU  MEMORY  DISK  IP        AGE\n' +
-        'box          running           debian-bookworm  2     2G      8G    10.0.0.2  Ns\n' +
-        'longer-name  stopped,degraded  debian-bookworm  2     2G      8G    -         Ns\n',
+      'NAME         STATE             IMAGE            VCPU  CPU  MEMORY  DISK  IP        AGE\n' +
+        'box          running           debian-bookworm  2     -    2G      8G    10.0.0.2  Ns\n' +
+        'longer-name  stopped,degraded  debian-bookworm  2     -    2G      8G    -         Ns\n',
     );
   });
 
