@@ -26,15 +26,17 @@ const common = /** @type {const} */ ({
 const programs = /** @type {const} */ ([
   ['capabilities/vsock-agent/guest', 'guest', 'agent'],
   ['capabilities/qemu/native', 'qemu', 'tsc-khz'],
-  ['capabilities/qemu/native', 'qemu', 'bounded-output'],
+  ['core/vmm/process/native', 'vmm', 'bounded-output'],
 ]);
 
 /** Programs and types change seldom, and make's objects stay for the next build: these are made in place. */
 const buildPrograms = () => {
-  for (const [source, folder] of programs)
-    execFileSync('make', ['-s', '-C', join(root, source), `OUT=${join(dist, folder)}`], {
+  for (const [source, folder, program] of programs) {
+    const out = join(dist, folder);
+    execFileSync('make', ['-s', '-C', join(root, source), `OUT=${out}`, join(out, program)], {
       stdio: 'inherit',
     });
+  }
 };
 
 /** What a plugin's author gets for `banger/plugin-api`; the slowest part, so beside the others. */

@@ -89,7 +89,7 @@ export const qemuArgs = (
   '-qmp',
   `unix:${qmpSocket},server=on,wait=off`,
   '-serial',
-  // A pipe that leads to console.log, within a bound: see native/bounded-output.c.
+  // A pipe that leads to console.log, within a bound: see core/vmm/process/native/bounded-output.c.
   'file:/proc/self/fd/3',
   '-kernel',
   kernelPath,

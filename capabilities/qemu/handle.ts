@@ -1,4 +1,6 @@
 import {
+  vmmLogs,
+  waitGone,
   type DetachedProcess,
   type ProcessIdentity,
   type VmmExit,
@@ -6,9 +8,7 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { join } from 'node:path';
 import { agentPorts, agentSocket } from './args.ts';
-import { logsOf } from './logs.ts';
 import type { Qmp } from './qmp.ts';
-import { waitGone } from './wait-gone.ts';
 
 /** How long QEMU may take to write back and end after `quit`, milliseconds. */
 const quitMs = 3_000;
@@ -48,7 +48,7 @@ export const createHandle = (
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
     agentSockets: Array.from({ length: agentPorts }, (_, port) => join(folder, agentSocket(port))),
-    logs: logsOf(folder),
+    logs: vmmLogs(folder),
     exited,
     growDrive: async (drive, bytes) => {
       await qmp.execute('block_resize', { device: drive, size: bytes });

@@ -1,7 +1,6 @@
-import { defineCapability, z } from '../../core/plugin-api/index.ts';
+import { defineCapability, vmmIdentity, vmmTeardown, z } from '../../core/plugin-api/index.ts';
 import { createQemuDriver } from './driver.ts';
-import { qemuIdentity } from './identity.ts';
-import { qemuTeardown } from './teardown.ts';
+import { qemuMarks } from './marks.ts';
 import { measureTscKhz } from './tsc.ts';
 
 export const qemuCapability = defineCapability({
@@ -13,8 +12,8 @@ export const qemuCapability = defineCapability({
     /** `auto`: KVM where it works. */
     acceleration: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
   }),
-  identity: qemuIdentity,
-  teardown: qemuTeardown,
+  identity: vmmIdentity,
+  teardown: vmmTeardown(qemuMarks),
   setup: ({ config, directory, exec, instance }) => {
     // Measured once: it does not change while the host is up.
     let tscKhz: Promise<number | undefined> | undefined;

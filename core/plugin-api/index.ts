@@ -79,6 +79,14 @@ export {
   type Unpacking,
   type UnpackOptions,
 } from '../tar/unpack-tree.ts';
+export { nativeProgram } from '../host/native-program.ts';
+export { argumentOf, type VmmMarks } from '../vmm/process/find.ts';
+export { ensureVmmFolder } from '../vmm/process/folder.ts';
+export { vmmIdentity, type VmmIdentity, type VmmObserved } from '../vmm/process/identity.ts';
+export { controlDeadlineMs, findVmm, launchVmm } from '../vmm/process/launch.ts';
+export { vmmLogs } from '../vmm/process/logs.ts';
+export { vmmTeardown } from '../vmm/process/teardown.ts';
+export { waitGone } from '../vmm/process/wait-gone.ts';
 export { newToken } from '../token.ts';
 export { isProcessAlive, processIdentity } from '../host/process-identity.ts';
 export { formatSize, parseSize } from '../size.ts';

@@ -29,7 +29,7 @@ use IO::Socket::INET;
 my $all = IO::Socket::INET->new(LocalAddr => '0.0.0.0', LocalPort => 8082, Listen => 5) or die;
 while (my $client = $all->accept) { push @clients, $client }`;
 
-/** What capabilities/qemu/native/bounded-output.c keeps of one file. */
+/** What core/vmm/process/native/bounded-output.c keeps of one file. */
 const logBytes = 2 * 1024 ** 2;
 
 describe('what one sees of a VM', () => {

@@ -1,36 +1,29 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Teardown } from '../../capability.ts';
+import type { Claim, Found, Reconciled } from '../../claim.ts';
+import { BangerError } from '../../errors.ts';
+import type { ProcessIdentity } from '../../host/executor.ts';
 import {
-  BangerError,
-  isProcessAlive,
   reconcilePath,
   removeOwnedPath,
   scanOwnedPaths,
-  type Claim,
-  type Found,
   type PathObserved,
-  type ProcessIdentity,
-  type Reconciled,
-  type Teardown,
-} from '../../core/plugin-api/index.ts';
-import { findByName, isOurs, waitNameGone } from './find-process.ts';
-import type { QemuIdentity, QemuObserved } from './identity.ts';
+} from '../../host/owned-path.ts';
+import { isProcessAlive } from '../../host/process-identity.ts';
+import { findByName, isOurs, waitNameGone, type VmmMarks } from './find.ts';
+import type { VmmIdentity, VmmObserved } from './identity.ts';
+import { processName } from './names.ts';
 
-type QemuClaim = Claim<QemuIdentity, QemuObserved>;
+type VmmClaim = Claim<VmmIdentity, VmmObserved>;
 
 /** After SIGKILL a process may still be busy with the disk, milliseconds. */
 const killDeadlineMs = 10_000;
 
-/** How long what QEMU has said last may take to reach its log, milliseconds. */
+/** How long what a VMM has said last may take to reach its log, milliseconds. */
 export const writerMs = 2_000;
 
-export const folderName = (token: string): string => `vm-${token}`;
-
-/** `banger-<instance>-<token>`: what a VM's process is called. */
-export const processName = (instance: string, token: string): string =>
-  `banger-${instance}-${token}`;
-
-const kill = async (identity: ProcessIdentity): Promise<void> => {
+const kill = async (title: string, identity: ProcessIdentity): Promise<void> => {
   try {
     process.kill(identity.pid, 'SIGKILL');
   } catch (error) {
@@ -41,7 +34,7 @@ const kill = async (identity: ProcessIdentity): Promise<void> => {
     if (performance.now() > end) {
       throw new BangerError(
         'VMM_FAILED',
-        `QEMU ${String(identity.pid)} does not end, even by SIGKILL`,
+        `${title} ${String(identity.pid)} does not end, even by SIGKILL`,
       );
     }
     await delay(2);
@@ -49,46 +42,51 @@ const kill = async (identity: ProcessIdentity): Promise<void> => {
 };
 
 const cleanupProcess = async (
+  marks: VmmMarks,
   name: string,
   sockets: readonly string[],
-  observed: QemuObserved | undefined,
+  observed: VmmObserved | undefined,
 ): Promise<void> => {
+  const { title } = marks;
   // While `intent`, nothing was observed: the token in the arguments is the proof.
   if (observed !== undefined && 'pid' in observed) {
-    if (await isOurs(observed, name)) await kill(observed);
+    if (await isOurs(marks, observed, name)) await kill(title, observed);
   } else {
-    for (const found of await findByName((candidate) => candidate === name)) await kill(found);
+    for (const found of await findByName(marks, (candidate) => candidate === name))
+      await kill(title, found);
   }
   // The writer of its logs has the same arguments; it ends by itself, with the last word in them.
-  for (const found of await waitNameGone(name, writerMs)) await kill(found);
+  for (const found of await waitNameGone(marks, name, writerMs)) await kill(title, found);
   for (const socket of sockets) await rm(socket, { force: true });
 };
 
-const pathOf = (observed: QemuObserved | undefined): PathObserved | undefined =>
+const pathOf = (observed: VmmObserved | undefined): PathObserved | undefined =>
   observed !== undefined && 'ino' in observed ? observed : undefined;
 
-export const qemuTeardown: Teardown<QemuIdentity, QemuObserved> = {
+export const vmmTeardown = (marks: VmmMarks): Teardown<VmmIdentity, VmmObserved> => ({
   cleanup: (claim, host) =>
     claim.identity.kind === 'process'
-      ? cleanupProcess(claim.identity.name, claim.identity.sockets, claim.observed)
+      ? cleanupProcess(marks, claim.identity.name, claim.identity.sockets, claim.observed)
       : removeOwnedPath(claim.identity.path, { ...claim, observed: pathOf(claim.observed) }, host),
 
-  reconcile: async ({ identity, observed }: QemuClaim): Promise<Reconciled> => {
+  reconcile: async ({ identity, observed }: VmmClaim): Promise<Reconciled> => {
     if (identity.kind === 'process') {
       const isThere =
-        observed !== undefined && 'pid' in observed && (await isOurs(observed, identity.name));
+        observed !== undefined &&
+        'pid' in observed &&
+        (await isOurs(marks, observed, identity.name));
       return isThere ? 'healthy' : 'lost';
     }
     return reconcilePath(identity.path, pathOf(observed));
   },
 
-  scan: async (host): Promise<readonly Found<QemuIdentity>[]> => {
+  scan: async (host): Promise<readonly Found<VmmIdentity>[]> => {
     const prefix = processName(host.instance.token, '');
-    const processes = await findByName((name) => name.startsWith(prefix));
+    const processes = await findByName(marks, (name) => name.startsWith(prefix));
     return [
       ...processes.map(({ pid, name, vmId }) => ({
         token: name.slice(prefix.length),
-        description: `QEMU process ${String(pid)} (${name})`,
+        description: `${marks.title} process ${String(pid)} (${name})`,
         identity: { kind: 'process' as const, name, sockets: [] },
         ...(vmId === undefined ? {} : { vmId }),
       })),
@@ -98,4 +96,4 @@ export const qemuTeardown: Teardown<QemuIdentity, QemuObserved> = {
       }))),
     ];
   },
-};
+});

@@ -1,24 +1,24 @@
 import { join } from 'node:path';
-import { BangerError } from '../../core/plugin-api/index.ts';
-import { nativeProgram } from './native-program.ts';
+import { BangerError } from '../../errors.ts';
+import { nativeProgram } from '../../host/native-program.ts';
 
 /**
  * Bytes of one log file; the one before it (`….1`) is kept as well. So a guest that floods its console takes 4 MiB of
- * the host, and QEMU's own words take as much.
+ * the host, and the VMM's own words take as much.
  */
-export const logBytes = 2 * 1024 ** 2;
+const logBytes = 2 * 1024 ** 2;
 
 const consoleLog = 'console.log';
 const vmmLog = 'vmm.log';
 
-export const logsOf = (folder: string): Readonly<Record<'console' | 'vmm', string>> => ({
+export const vmmLogs = (folder: string): Readonly<Record<'console' | 'vmm', string>> => ({
   console: join(folder, consoleLog),
   vmm: join(folder, vmmLog),
 });
 
-/** What QEMU is started through: it keeps the logs in the working directory small. */
+/** What a VMM is started through: it keeps the logs in the working directory small. */
 export const boundedOutput = (): readonly [string, ...string[]] => {
-  const program = nativeProgram('bounded-output');
+  const program = nativeProgram('vmm', 'bounded-output');
   if (program === undefined) {
     throw new BangerError('TOOL_MISSING', 'bounded-output, which keeps logs small, is not built', {
       remedy: 'Build it: npm run build',

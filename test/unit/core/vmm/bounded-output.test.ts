@@ -5,9 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { tempDir } from '../../support/temp-dir.ts';
+import { tempDir } from '../../../support/temp-dir.ts';
 
-const source = join(import.meta.dirname, '..', '..', '..', 'capabilities', 'qemu', 'native');
+const source = join(
+  import.meta.dirname,
+  '..',
+  '..',
+  '..',
+  '..',
+  'core',
+  'vmm',
+  'process',
+  'native',
+);
 
 let build: string;
 let program: string;
@@ -15,7 +25,13 @@ let folder: string;
 
 beforeAll(async () => {
   build = await mkdtemp(join(tmpdir(), 'bgr-t-'));
-  await promisify(execFile)('make', ['-s', '-C', source, `OUT=${build}`]);
+  await promisify(execFile)('make', [
+    '-s',
+    '-C',
+    source,
+    `OUT=${build}`,
+    join(build, 'bounded-output'),
+  ]);
   program = join(build, 'bounded-output');
 }, 60_000);
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isProcessAlive, type ProcessIdentity } from '../../core/plugin-api/index.ts';
+import type { ProcessIdentity } from '../../host/executor.ts';
+import { isProcessAlive } from '../../host/process-identity.ts';
 
 const pollMs = 5;
 

@@ -1,0 +1,27 @@
+import { z } from 'zod';
+import type { IdentityCodec } from '../../claim.ts';
+import { pathObserved } from '../../host/owned-path.ts';
+
+/** A VM's folder (scope `vm`: logs) or its process with the sockets (scope `run`). */
+const identity = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('folder'), path: z.string() }),
+  z.object({
+    kind: z.literal('process'),
+    /** In the process's arguments: it carries our instance's token and the claim's. */
+    name: z.string(),
+    /** Sockets that the VMM does not remove when it is killed. */
+    sockets: z.array(z.string()),
+  }),
+]);
+
+const observed = z.union([pathObserved, z.object({ pid: z.int(), startTicks: z.number() })]);
+
+export type VmmIdentity = z.output<typeof identity>;
+export type VmmObserved = z.output<typeof observed>;
+
+/** What a VMM driver claims. Drivers share it; each has its own rows. */
+export const vmmIdentity: IdentityCodec<VmmIdentity, VmmObserved> = {
+  version: 1,
+  schema: identity,
+  observed,
+};

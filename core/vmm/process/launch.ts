@@ -1,0 +1,137 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Claims } from '../../claim.ts';
+import { deadlineSignal } from '../../deadline.ts';
+import { BangerError } from '../../errors.ts';
+import type { DetachedProcess, Executor, ProcessIdentity } from '../../host/executor.ts';
+import type { Instance } from '../../host/host.ts';
+import { newToken } from '../../token.ts';
+import { findByName, isOurs, waitNameGone, workingFolder, type VmmMarks } from './find.ts';
+import type { VmmIdentity, VmmObserved } from './identity.ts';
+import { boundedOutput, vmmLogs } from './logs.ts';
+import { processName } from './names.ts';
+import { writerMs } from './teardown.ts';
+
+type VmmClaims = Claims<VmmIdentity, VmmObserved>;
+
+/** How long a VMM may take to open its control socket, milliseconds. */
+export const controlDeadlineMs = 10_000;
+const logTailLines = 5;
+
+/** How long it may take to end once it has closed its control socket, milliseconds. */
+const endingMs = 2_000;
+
+/** Of what this run has said: the file goes on from run to run. */
+const tail = async (path: string, from: number): Promise<string> => {
+  const text = (await readFile(path)).subarray(from).toString('utf8');
+  return text.trim().split('\n').slice(-logTailLines).join('; ');
+};
+
+/** Where this run's part of the log will begin. */
+const logEnd = async (path: string): Promise<number> => {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
+};
+
+export interface Launch<T> {
+  readonly vmId: string;
+  readonly binary: string;
+  /** Its working folder, and where its logs are. */
+  readonly folder: string;
+  /** Names of the sockets in the folder that it makes and does not remove. */
+  readonly sockets: readonly string[];
+  argsOf(name: string): readonly string[];
+  /**
+   * Connects to its control socket, and does what has to be done until the guest runs.
+   * @param signal aborted at the deadline, when the start is cancelled, and when the process has ended
+   */
+  connect(child: DetachedProcess, signal: AbortSignal): Promise<T>;
+}
+
+/**
+ * Starts a VMM as a claim of the run. Races "it does as it is told" against "it has ended", whose reason its log tells.
+ * @throws BangerError VMM_FAILED
+ */
+export const launchVmm = async <T>(
+  marks: VmmMarks,
+  { exec, instance }: { readonly exec: Executor; readonly instance: Instance },
+  claims: VmmClaims,
+  { vmId, binary, folder, sockets, argsOf, connect }: Launch<T>,
+): Promise<T> => {
+  const token = newToken(8);
+  const name = processName(instance.token, token);
+  const identity: VmmIdentity = {
+    kind: 'process',
+    name,
+    sockets: sockets.map((socket) => join(folder, socket)),
+  };
+  const through = boundedOutput();
+  return claims.acquire(
+    { key: `process:${vmId}`, scope: 'run', token, identity },
+    async (signal) => {
+      const logPath = vmmLogs(folder).vmm;
+      const from = await logEnd(logPath);
+      const child = await exec.detach(binary, argsOf(name), { cwd: folder, logPath, through });
+      const ended = new AbortController();
+      const failed = child.exited.then(async ({ code, signal: by }): Promise<never> => {
+        ended.abort();
+        const how = by === null ? `exit code ${String(code)}` : by;
+        // It is on its way through a pipe.
+        await waitNameGone(marks, name, writerMs);
+        const said = await tail(logPath, from);
+        throw new BangerError('VMM_FAILED', `${marks.title} ended at once (${how}): ${said}`, {
+          logPath,
+        });
+      });
+      const either = AbortSignal.any([deadlineSignal(controlDeadlineMs, signal), ended.signal]);
+      const connecting = connect(child, either).catch(async (error: unknown) => {
+        // Sockets are opened before all else is read: a closed one is followed by the process's end.
+        await Promise.race([failed, delay(signal.aborted ? 0 : endingMs)]);
+        throw error;
+      });
+      return {
+        value: await Promise.race([connecting, failed]),
+        observed: { pid: child.pid, startTicks: child.startTicks },
+      };
+    },
+  );
+};
+
+const claimed = async (
+  marks: VmmMarks,
+  claims: VmmClaims,
+): Promise<ProcessIdentity | undefined> => {
+  for (const { identity, observed } of claims.list({ scope: 'run' })) {
+    if (identity.kind !== 'process' || observed === undefined || !('pid' in observed)) continue;
+    if (await isOurs(marks, observed, identity.name)) return observed;
+  }
+  return undefined;
+};
+
+/** Where the claim cannot be read: the process itself says that it is ours, and whose. */
+const marked = async (
+  marks: VmmMarks,
+  vmId: string,
+  instance: Instance,
+): Promise<ProcessIdentity | undefined> => {
+  const prefix = processName(instance.token, '');
+  const named = await findByName(marks, (name) => name.startsWith(prefix));
+  return named.find((each) => each.vmId === vmId && !each.isWriter);
+};
+
+/** The VM's running VMM and its folder, after a restart of the daemon; undefined where it is gone. */
+export const findVmm = async (
+  marks: VmmMarks,
+  instance: Instance,
+  vmId: string,
+  claims: VmmClaims,
+): Promise<{ readonly process: ProcessIdentity; readonly folder: string } | undefined> => {
+  const process = (await claimed(marks, claims)) ?? (await marked(marks, vmId, instance));
+  const folder = process === undefined ? undefined : await workingFolder(process);
+  return process === undefined || folder === undefined ? undefined : { process, folder };
+};
