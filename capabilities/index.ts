@@ -1,5 +1,6 @@
 import type { Capability } from '../core/plugin-api/index.ts';
 import { fileSyncCapability } from './file-sync/index.ts';
+import { firecrackerCapability } from './firecracker/index.ts';
 import { imagesCapability } from './images/index.ts';
 import { kernelsCapability } from './kernels/index.ts';
 import { natCapability } from './nat/index.ts';
@@ -24,6 +25,7 @@ export const builtIn: readonly Capability[] = [
   vsockAgentCapability,
   workspaceCapability,
   fileSyncCapability,
+  firecrackerCapability,
   qemuCapability,
   statsCapability,
 ];

@@ -161,12 +161,12 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
             runIdOf: (id) => c.vms.find(id)?.run.runId ?? undefined,
             provided: [
               provide(ChannelsRef, {
-                agentSockets: ({ id }) => c.handles.get(id)?.agentSockets ?? [],
+                agent: ({ id }) => c.handles.get(id)?.agent,
               }),
               provide(MachinesRef, {
-                growDrive: async ({ id }, drive, bytes) => {
+                growDrive: async ({ id }, drive, bytes, path) => {
                   const handle = c.handles.get(id);
-                  await handle?.growDrive?.(drive, bytes);
+                  await handle?.growDrive?.(drive, bytes, path);
                   return handle?.growDrive !== undefined;
                 },
               }),

@@ -1,8 +1,14 @@
 import { basename } from 'node:path';
 import { BangerError, type Executor } from '../../core/plugin-api/index.ts';
 
-/** What the guest's init cannot do without: disks, network and console ports over virtio-mmio. */
-const wanted = ['virtio_mmio', 'virtio_blk', 'virtio_net', 'virtio_console'];
+/** What the guest's init cannot do without: disks and network over virtio-mmio, and the agent's channel of either kind. */
+const wanted = [
+  'virtio_mmio',
+  'virtio_blk',
+  'virtio_net',
+  'virtio_console',
+  'vmw_vsock_virtio_transport',
+];
 
 /** `virtio-blk.ko.xz` and `virtio_blk` are the same module: the kernel takes - and _ as one. */
 export const moduleName = (path: string): string =>

@@ -32,7 +32,7 @@ const facts = z.object({
 });
 
 /** Raise it when buildKernel puts something else into the folder. */
-const builderVersion = 2;
+const builderVersion = 3;
 
 /** Names what goes into the build, and so its folder in the cache. */
 const recipeKey = (recipe: KernelRecipe): string =>

@@ -105,5 +105,11 @@ export const qemuArgs = (
     `virtserialport,chardev=agent${String(port)},name=org.banger.agent.${String(port)}`,
   ]).flat(),
   '-append',
-  [...bootArgs(acceleration, tscKhz), ...machine.bootArgs].join(' '),
+  [
+    ...bootArgs(acceleration, tscKhz),
+    ...machine.drives.flatMap(({ id, toldBy }) =>
+      toldBy === undefined ? [] : [`${toldBy}=serial=${id}`],
+    ),
+    ...machine.bootArgs,
+  ].join(' '),
 ];

@@ -62,6 +62,7 @@ export const createQemuDriver = (
   return {
     id: 'qemu',
     diskFormats: ['qcow2', 'raw'],
+    agentChannel: 'ports',
     probe: async () => {
       if (process.arch !== 'x64')
         return { usable: false, preference: 0, detail: `no microvm machine for ${process.arch}` };

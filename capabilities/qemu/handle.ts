@@ -47,7 +47,10 @@ export const createHandle = (
   const exited = describeExit(qmp, process, child);
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
-    agentSockets: Array.from({ length: agentPorts }, (_, port) => join(folder, agentSocket(port))),
+    agent: {
+      kind: 'ports',
+      paths: Array.from({ length: agentPorts }, (_, port) => join(folder, agentSocket(port))),
+    },
     logs: vmmLogs(folder),
     exited,
     growDrive: async (drive, bytes) => {

@@ -92,9 +92,9 @@ export const rootfsCapability = defineCapability({
             operation.notice('the root disk had run out of room; it is as after a power cut');
         }
         machine.rootGeneration = disk.token;
-        machine.bootArgs.push('banger.root=serial=root');
         machine.drives.push({
           id: 'root',
+          toldBy: 'banger.root',
           path,
           format: formatOf[driver],
           readOnly: false,

@@ -1,6 +1,7 @@
 import {
   BangerError,
   messageOf,
+  type AgentChannel,
   type ExecOptions,
   type ExecSession,
   type Guest,
@@ -9,7 +10,7 @@ import {
 import { Agent } from './agent.ts';
 import { AgentError } from './agent-error.ts';
 import { readAgentLog } from './agent-log.ts';
-import { chardev } from './connect.ts';
+import { chardev, firecrackerVsock, type Connect } from './connect.ts';
 import { ConnectionPool } from './pool.ts';
 import type { Session } from './session.ts';
 
@@ -103,6 +104,19 @@ const asGuest = (agent: Agent): Guest => ({
   shutdown: (signal) => translated(() => agent.shutdown(signal)),
 });
 
+/** So many commands at once, as the ports of QEMU's guests allow. */
+const vsockStreams = 8;
+/** wire.h. */
+const vsockPort = 1024;
+
+const connectors = (channel: AgentChannel | undefined): readonly Connect[] => {
+  if (channel === undefined)
+    throw new BangerError('VM_NOT_RUNNING', 'the VM has no VMM that leads to its agent');
+  return channel.kind === 'ports'
+    ? channel.paths.map(chardev)
+    : Array<Connect>(vsockStreams).fill(firecrackerVsock(channel.path, vsockPort));
+};
+
 /** The agents that this daemon is connected to, by VM id. */
 export class ConnectedGuests implements Guests {
   readonly #agents = new Map<string, { agent: Agent; guest: Guest }>();
@@ -110,12 +124,12 @@ export class ConnectedGuests implements Guests {
   /** Connects to a guest; its first answer comes when it is up. */
   async connect(
     vm: { readonly id: string; readonly name: string },
-    sockets: readonly string[],
+    channel: AgentChannel | undefined,
     deadlineMs: number,
     signal: AbortSignal,
   ): Promise<void> {
     this.disconnect(vm);
-    const agent = new Agent(new ConnectionPool(sockets.map(chardev)));
+    const agent = new Agent(new ConnectionPool(connectors(channel)));
     this.#agents.set(vm.id, { agent, guest: asGuest(agent) });
     try {
       await translated(() => agent.waitReady({ deadlineMs, signal }));

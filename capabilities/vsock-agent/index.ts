@@ -49,17 +49,18 @@ export const vsockAgentCapability = defineCapability({
   setup: ({ config, directory, services }) => {
     const guests = new ConnectedGuests();
     const bases = new Map<string, Promise<readonly CpioEntry[]>>();
-    const baseOf = (...[kernel, agent]: Parameters<typeof readInitrdBase>) => {
-      const known = bases.get(kernel.id) ?? readInitrdBase(kernel, agent);
-      bases.set(kernel.id, known);
-      known.catch(() => bases.delete(kernel.id));
+    const baseOf = (...[kernel, agent, channel]: Parameters<typeof readInitrdBase>) => {
+      const key = `${kernel.id} ${channel}`;
+      const known = bases.get(key) ?? readInitrdBase(kernel, agent, channel);
+      bases.set(key, known);
+      known.catch(() => bases.delete(key));
       return known;
     };
     const connect = (
       vm: { readonly id: string; readonly name: string },
       signal: AbortSignal,
     ): Promise<void> =>
-      guests.connect(vm, services.channels.agentSockets(vm), config.ready_timeout * 1000, signal);
+      guests.connect(vm, services.channels.agent(vm), config.ready_timeout * 1000, signal);
 
     return {
       provides: [provide(GuestsRef, guests)],
@@ -76,7 +77,7 @@ export const vsockAgentCapability = defineCapability({
           // machine-id(5): 32 hexadecimal digits; the VM's UUID without its hyphens.
           content: `${vm.id.replaceAll('-', '')}\n`,
         });
-        const initrd = buildInitrd(await baseOf(kernel, agentBinary()), seed);
+        const initrd = buildInitrd(await baseOf(kernel, agentBinary(), machine.agentChannel), seed);
         const token = newToken(8);
         const path = join(directory, initrdName(token));
         await claims.acquire({ key: vm.id, scope: 'run', token, identity: { path } }, async () => {

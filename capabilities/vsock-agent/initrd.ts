@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
   BangerError,
+  type AgentChannel,
   type GuestSeed,
   type KernelSpec,
   type SeedFile,
@@ -39,13 +40,38 @@ const manifest = (files: readonly SeedFile[]): string =>
     )
     .join('');
 
-/** What is the same for all VMs of one kernel: init (which is also the agent) and modules. */
+/** What a module is for, where the guest's agent is reached the other way. The kernel takes - and _ as one. */
+const servesOnly = (path: string): AgentChannel['kind'] | undefined => {
+  const name = basename(path).replaceAll('-', '_');
+  if (name.startsWith('virtio_console')) return 'ports';
+  return /^(vsock|vmw_vsock_)/.test(name) ? 'vsock' : undefined;
+};
+
+/**
+ * @throws BangerError KERNEL_UNKNOWN where it was built before there was a VMM with vsock
+ */
+const modulesFor = (kernel: KernelSpec, channel: AgentChannel['kind']): readonly string[] => {
+  if (channel === 'vsock' && !kernel.initrdModules.some((path) => servesOnly(path) === 'vsock')) {
+    throw new BangerError(
+      'KERNEL_UNKNOWN',
+      `the image's kernel ${kernel.release} brings no vsock`,
+      {
+        remedy:
+          'Build the image anew, `banger image build --rebuild NAME`, and make the VM from that; or set vmm = "qemu".',
+      },
+    );
+  }
+  return kernel.initrdModules.filter((path) => (servesOnly(path) ?? channel) === channel);
+};
+
+/** What is the same for all VMs of one kernel and channel: init (which is also the agent) and modules. */
 export const readInitrdBase = async (
   kernel: KernelSpec,
   agentPath: string,
+  channel: AgentChannel['kind'],
 ): Promise<readonly CpioEntry[]> => {
   const modules = await Promise.all(
-    kernel.initrdModules.map(async (path) => ({
+    modulesFor(kernel, channel).map(async (path) => ({
       name: basename(path),
       data: await readFile(path),
     })),

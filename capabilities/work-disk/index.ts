@@ -64,9 +64,9 @@ export const workDiskCapability = defineCapability({
       } else {
         await growFile(claim.identity.path, vm.diskBytes);
       }
-      machine.bootArgs.push('banger.work=serial=work');
       machine.drives.push({
         id: 'work',
+        toldBy: 'banger.work',
         path: claim.identity.path,
         format: 'raw',
         readOnly: false,
@@ -80,9 +80,11 @@ export const workDiskCapability = defineCapability({
       return Promise.resolve(isGrown ? [grow(diskBytes)] : []);
     },
 
-    change: async ({ vm }, from) => {
-      if (vm.diskBytes === from.diskBytes) return [];
-      const isGrown = await services.machines.growDrive(vm, 'work', vm.diskBytes);
+    change: async ({ vm }, from, claims) => {
+      const [claim] = claims.list({ scope: 'vm' });
+      if (claim === undefined || vm.diskBytes === from.diskBytes) return [];
+      const { path } = claim.identity;
+      const isGrown = await services.machines.growDrive(vm, 'work', vm.diskBytes, path);
       return isGrown ? [{ field: 'diskBytes', step: grow(vm.diskBytes) }] : [];
     },
 

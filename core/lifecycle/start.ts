@@ -23,6 +23,7 @@ const emptyMachine = (vm: Vm, driver: VmmDriver): MachineSpec => ({
   drives: [],
   nics: [],
   seed: { hostname: vm.name, dns: [], files: [] },
+  agentChannel: driver.agentChannel,
   diskFormats: driver.diskFormats,
 });
 

@@ -41,6 +41,7 @@ export type {
 export type { VmRecord, VmSpec } from '../vm/record.ts';
 export type { VmmDriver, VmmExit, VmmHandle, VmmProbe } from '../vmm/driver.ts';
 export type {
+  AgentChannel,
   DiskFormat,
   Drive,
   GuestSeed,
@@ -79,6 +80,7 @@ export {
   type Unpacking,
   type UnpackOptions,
 } from '../tar/unpack-tree.ts';
+export { kvmObstacle, type KvmPaths } from '../host/kvm.ts';
 export { nativeProgram } from '../host/native-program.ts';
 export { argumentOf, type VmmMarks } from '../vmm/process/find.ts';
 export { ensureVmmFolder } from '../vmm/process/folder.ts';

@@ -1,6 +1,6 @@
 import type { Claims } from '../claim.ts';
 import type { StartOperation, VmOperation } from '../operation/context.ts';
-import type { DiskFormat } from './machine-spec.ts';
+import type { AgentChannel, DiskFormat } from './machine-spec.ts';
 import type { ProcessIdentity } from '../host/executor.ts';
 
 /**
@@ -13,6 +13,7 @@ import type { ProcessIdentity } from '../host/executor.ts';
 export interface VmmDriver<I = unknown, O = unknown> {
   readonly id: string;
   readonly diskFormats: readonly DiskFormat[];
+  readonly agentChannel: AgentChannel['kind'];
   probe(): Promise<VmmProbe>;
   boot(operation: StartOperation, claims: Claims<I, O>): Promise<VmmHandle>;
   /** The running VMM of that VM, or undefined when it is gone. */
@@ -36,8 +37,7 @@ export interface VmmExit {
 
 export interface VmmHandle {
   readonly process: ProcessIdentity;
-  /** Paths of the sockets that reach the guest's agent, one session each. */
-  readonly agentSockets: readonly string[];
+  readonly agent: AgentChannel;
   /** Console and VMM logs, for `vm logs` and errors. */
   readonly logs: Readonly<Record<string, string>>;
   /** Settles once the process is gone, whoever its parent is. Never rejects. */
@@ -45,5 +45,5 @@ export interface VmmHandle {
   /** The driver's own gentle means. Returns when they are through; the caller then unwinds. */
   shutdown(signal: AbortSignal): Promise<void>;
   /** Where the VMM can: makes the drive of that id, and the file behind it, larger. */
-  growDrive?(drive: string, bytes: number): Promise<void>;
+  growDrive?(drive: string, bytes: number, path: string): Promise<void>;
 }

@@ -1,8 +1,10 @@
 export type DiskFormat = 'raw' | 'qcow2';
 
 export interface Drive {
-  /** `root`, `work`, …: letters, digits and `_` (Firecracker's rule). The guest sees it as serial. */
+  /** `root`, `work`, …: letters, digits and `_` (Firecracker's rule). */
   readonly id: string;
+  /** The kernel parameter by which the guest's init learns which of its disks this is; the driver knows how to say it. */
+  readonly toldBy?: 'banger.root' | 'banger.work';
   readonly path: string;
   readonly format: DiskFormat;
   readonly readOnly: boolean;
@@ -36,13 +38,21 @@ export interface GuestSeed {
   readonly files: SeedFile[];
 }
 
+/**
+ * How the host reaches the agent. `ports`: virtio-serial ports, a unix socket each, one session at a time.
+ * `vsock`: Firecracker's unix socket, on which `CONNECT <port>` opens as many streams as one likes.
+ */
+export type AgentChannel =
+  | { readonly kind: 'ports'; readonly paths: readonly string[] }
+  | { readonly kind: 'vsock'; readonly path: string };
+
 export interface KernelSpec {
   /** Content id. */
   readonly id: string;
   readonly release: string;
   /** ELF vmlinux. */
   readonly path: string;
-  /** Uncompressed module files that the initrd loads, in order. */
+  /** Uncompressed module files for the initrd, in the order of loading: those of both kinds of channels. */
   readonly initrdModules: readonly string[];
 }
 
@@ -74,6 +84,8 @@ export interface MachineSpec {
   readonly drives: Drive[];
   readonly nics: Nic[];
   readonly seed: GuestSeed;
+  /** What the chosen driver offers. */
+  readonly agentChannel: AgentChannel['kind'];
   /** Formats that the chosen driver takes, the preferred first. */
   readonly diskFormats: readonly DiskFormat[];
 }

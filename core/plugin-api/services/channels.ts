@@ -1,9 +1,10 @@
 import { serviceRef } from '../../capability.ts';
+import type { AgentChannel } from '../../vmm/machine-spec.ts';
 
 /** The ways into a guest that its VMM offers. Core provides it, from the driver's handle. */
 export interface Channels {
-  /** Paths of unix sockets, one agent session each; none where the VM does not run. */
-  agentSockets(vm: { readonly id: string }): readonly string[];
+  /** Undefined where the VM does not run. */
+  agent(vm: { readonly id: string }): AgentChannel | undefined;
 }
 
 export const ChannelsRef = serviceRef<Channels>('channels');

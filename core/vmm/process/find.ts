@@ -10,6 +10,8 @@ export interface VmmMarks {
   readonly title: string;
   /** The option that is followed by the name: `-name`. */
   readonly nameFlag: string;
+  /** Where the name has to tell the VM as well: what follows our own, after a `-`. */
+  suffixOf?(vmId: string): string;
   /** Which VM's it is, of a process that no claim knows. */
   vmIdOf(argv: readonly string[]): string | undefined;
 }

@@ -64,7 +64,9 @@ export const launchVmm = async <T>(
   { vmId, binary, folder, sockets, argsOf, connect }: Launch<T>,
 ): Promise<T> => {
   const token = newToken(8);
-  const name = processName(instance.token, token);
+  const suffix = marks.suffixOf?.(vmId);
+  const base = processName(instance.token, token);
+  const name = suffix === undefined ? base : `${base}-${suffix}`;
   const identity: VmmIdentity = {
     kind: 'process',
     name,

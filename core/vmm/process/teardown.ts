@@ -85,7 +85,7 @@ export const vmmTeardown = (marks: VmmMarks): Teardown<VmmIdentity, VmmObserved>
     const processes = await findByName(marks, (name) => name.startsWith(prefix));
     return [
       ...processes.map(({ pid, name, vmId }) => ({
-        token: name.slice(prefix.length),
+        token: name.slice(prefix.length).split('-')[0] ?? '',
         description: `${marks.title} process ${String(pid)} (${name})`,
         identity: { kind: 'process' as const, name, sockets: [] },
         ...(vmId === undefined ? {} : { vmId }),

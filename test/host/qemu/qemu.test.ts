@@ -134,6 +134,7 @@ describe('the QEMU driver', () => {
       drives: [],
       nics: [],
       seed: { hostname: 'test', dns: [], files: [] },
+      agentChannel: 'ports',
       diskFormats: ['raw'],
     },
   });

@@ -13,6 +13,7 @@ const machine: MachineSpec = {
   ],
   nics: [{ id: 'net0', tap: 'bgr-aaaaaab', mac: '02:00:00:00:00:01' }],
   seed: { hostname: 'vm', dns: [], files: [] },
+  agentChannel: 'ports',
   diskFormats: ['qcow2', 'raw'],
 };
 

@@ -66,6 +66,7 @@ export const startOf = (
     drives: [],
     nics: [],
     seed: { hostname: vm.name, dns: [], files: [] },
+    agentChannel: 'ports',
     diskFormats: ['raw', 'qcow2'],
     ...machine,
   },

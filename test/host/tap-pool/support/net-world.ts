@@ -254,6 +254,7 @@ export const startOperation = (vmId: string, signal: AbortSignal = never): Start
     drives: [],
     nics: [],
     seed: { hostname: vmId, dns: [], files: [] },
+    agentChannel: 'ports',
     diskFormats: ['raw'],
   },
 });

@@ -1,0 +1,103 @@
+import { request } from 'node:http';
+import { BangerError, z } from '../../../core/plugin-api/index.ts';
+import type { components } from './types.ts';
+
+type Schemas = components['schemas'];
+
+/** The bodies of what we ask for, by path; an id stands for `{}`. */
+export type ApiRequest =
+  | {
+      readonly method: 'PUT';
+      readonly path: '/machine-config';
+      readonly body: Schemas['MachineConfiguration'];
+    }
+  | { readonly method: 'PUT'; readonly path: '/boot-source'; readonly body: Schemas['BootSource'] }
+  | { readonly method: 'PUT'; readonly path: `/drives/${string}`; readonly body: Schemas['Drive'] }
+  | {
+      readonly method: 'PATCH';
+      readonly path: `/drives/${string}`;
+      readonly body: Schemas['PartialDrive'];
+    }
+  | {
+      readonly method: 'PUT';
+      readonly path: `/network-interfaces/${string}`;
+      readonly body: Schemas['NetworkInterface'];
+    }
+  | { readonly method: 'PUT'; readonly path: '/vsock'; readonly body: Schemas['Vsock'] }
+  | { readonly method: 'PUT'; readonly path: '/entropy'; readonly body: Schemas['EntropyDevice'] }
+  | { readonly method: 'PUT'; readonly path: '/serial'; readonly body: Schemas['SerialDevice'] }
+  | {
+      readonly method: 'PUT';
+      readonly path: '/actions';
+      readonly body: Schemas['InstanceActionInfo'];
+    };
+
+/** An answer has a line or two: more is not Firecracker's. */
+const answerBytes = 65_536;
+const answerMs = 10_000;
+
+/** 400 tells `fault_message`; 503, past ten connections, tells `error`. */
+const fault = z.union([
+  z.object({ fault_message: z.string() }).transform(({ fault_message }) => fault_message),
+  z.object({ error: z.string() }).transform(({ error }) => error),
+]);
+
+const reasonOf = (text: string): string => {
+  try {
+    const parsed = fault.safeParse(JSON.parse(text));
+    if (parsed.success) return parsed.data;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  return text.slice(0, 200);
+};
+
+const answerOf = (
+  socketPath: string,
+  { method, path, body }: ApiRequest,
+  signal: AbortSignal,
+): Promise<{ status: number; text: string }> =>
+  new Promise((resolve, reject) => {
+    const json = JSON.stringify(body);
+    const outgoing = request({
+      socketPath,
+      method,
+      path,
+      agent: false,
+      signal,
+      timeout: answerMs,
+      // Always a length: Firecracker's server knows no chunks.
+      headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) },
+    });
+    outgoing.once('timeout', () => {
+      outgoing.destroy(new Error(`no answer in ${String(answerMs)} ms`));
+    });
+    outgoing.once('error', reject);
+    outgoing.once('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length > answerBytes) response.destroy(new Error('too long an answer'));
+      });
+      response.once('error', reject);
+      response.once('end', () => {
+        resolve({ status: response.statusCode ?? 0, text });
+      });
+    });
+    outgoing.end(json);
+  });
+
+/** @throws BangerError VMM_FAILED, in Firecracker's words */
+export const send = async (
+  socketPath: string,
+  call: ApiRequest,
+  signal: AbortSignal,
+): Promise<void> => {
+  const { status, text } = await answerOf(socketPath, call, signal);
+  if (status === 204 || status === 200) return;
+  throw new BangerError(
+    'VMM_FAILED',
+    `Firecracker refuses ${call.method} ${call.path}: ${reasonOf(text)}`,
+  );
+};

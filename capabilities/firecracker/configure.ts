@@ -1,0 +1,111 @@
+import { BangerError, type MachineSpec } from '../../core/plugin-api/index.ts';
+import type { ApiRequest } from './api/client.ts';
+import { isAtLeast, type Version } from './version.ts';
+
+export const apiSocket = 'api.sock';
+export const vsockSocket = 'vsock.sock';
+
+/** What bounded-output listens on; opened anew by Firecracker, so its own descriptor does not matter. */
+const console = '/proc/self/fd/3';
+
+/** 2 is the host; each VM has a socket of its own, so they may all have the same. */
+const guestCid = 3;
+
+/** Of vcpu_count in the OpenAPI document. */
+const maxVcpus = 32;
+
+/** Since 1.14 the guest's console can go elsewhere than to standard output. */
+const serialSince: Version = [1, 14, 0];
+
+/** Firecracker's own default arguments are replaced by ours; of those, what still holds. */
+const bootArgs = [
+  'console=ttyS0',
+  // The guest's `reboot` ends Firecracker by the keyboard controller; a panic does it, too.
+  'reboot=k',
+  'panic=1',
+  'i8042.noaux',
+  'i8042.nomux',
+  'i8042.dumbkbd',
+  '8250.nr_uarts=1',
+  'swiotlb=noforce',
+  'quiet',
+  'audit=0',
+  'rcupdate.rcu_expedited=1',
+  'random.trust_cpu=on',
+];
+
+/** Virtio disks get their letters in the order in which the API hears of them. */
+const deviceOf = (index: number): string => `/dev/vd${'abcdefghijklmnopqrstuvwxyz'.charAt(index)}`;
+
+/**
+ * What Firecracker is told before the start, in order.
+ * @param version fields that it does not know are left out
+ * @throws BangerError VM_RESOURCES, INPUT_INVALID
+ */
+export const configuration = (machine: MachineSpec, version: Version): ApiRequest[] => {
+  const { kernel, initrd, drives, nics } = machine;
+  if (kernel === undefined)
+    throw new BangerError('KERNEL_UNKNOWN', 'no capability has named a kernel for this VM');
+  if (machine.vcpus > maxVcpus) {
+    throw new BangerError(
+      'VM_RESOURCES',
+      `Firecracker gives a VM ${String(maxVcpus)} virtual CPUs at most, not ${String(machine.vcpus)}`,
+      { remedy: `Ask for less: banger vm set NAME --vcpu ${String(maxVcpus)}` },
+    );
+  }
+  const told = drives.flatMap(({ toldBy }, index) =>
+    toldBy === undefined ? [] : [`${toldBy}=${deviceOf(index)}`],
+  );
+  return [
+    {
+      method: 'PUT',
+      path: '/machine-config',
+      body: { vcpu_count: machine.vcpus, mem_size_mib: machine.memoryMib },
+    },
+    ...(isAtLeast(version, serialSince)
+      ? [{ method: 'PUT', path: '/serial', body: { serial_out_path: console } } as const]
+      : []),
+    {
+      method: 'PUT',
+      path: '/boot-source',
+      body: {
+        kernel_image_path: kernel.path,
+        ...(initrd === undefined ? {} : { initrd_path: initrd }),
+        boot_args: [...bootArgs, ...told, ...machine.bootArgs].join(' '),
+      },
+    },
+    ...drives.map(
+      ({ id, path, readOnly, durable }) =>
+        ({
+          method: 'PUT',
+          path: `/drives/${id}`,
+          body: {
+            drive_id: id,
+            path_on_host: path,
+            // The initrd mounts it: the kernel need not know.
+            is_root_device: false,
+            is_read_only: readOnly,
+            // Writeback: the guest's flushes reach the host's disk.
+            cache_type: durable ? 'Writeback' : 'Unsafe',
+            io_engine: 'Sync',
+          },
+        }) as const,
+    ),
+    ...nics.map(
+      ({ id, tap, mac }) =>
+        ({
+          method: 'PUT',
+          path: `/network-interfaces/${id}`,
+          body: { iface_id: id, host_dev_name: tap, guest_mac: mac },
+        }) as const,
+    ),
+    {
+      method: 'PUT',
+      path: '/vsock',
+      body: { guest_cid: guestCid, uds_path: vsockSocket },
+    },
+    { method: 'PUT', path: '/entropy', body: {} },
+  ];
+};
+
+export const hasConsole = (version: Version): boolean => isAtLeast(version, serialSince);

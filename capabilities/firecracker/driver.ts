@@ -1,0 +1,127 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { join } from 'node:path';
+import {
+  ensureVmmFolder,
+  findVmm,
+  kvmObstacle,
+  launchVmm,
+  type Claims,
+  type Executor,
+  type Instance,
+  type VmmDriver,
+  type VmmIdentity,
+  type VmmObserved,
+  type VmmProbe,
+} from '../../core/plugin-api/index.ts';
+import { send } from './api/client.ts';
+import { apiSocket, configuration, hasConsole, vsockSocket } from './configure.ts';
+import { createHandle } from './handle.ts';
+import { firecrackerMarks } from './marks.ts';
+import { formatVersion, isAtLeast, oldest, versionOf, type Version } from './version.ts';
+
+export interface FirecrackerOptions {
+  readonly binary: string;
+  readonly directory: string;
+  readonly exec: Executor;
+  readonly instance: Instance;
+}
+
+type FirecrackerClaims = Claims<VmmIdentity, VmmObserved>;
+
+/** Before QEMU, which says 10. */
+const preference = 20;
+const retryMs = 4;
+
+const unusable = (detail: string, remedy: string): VmmProbe => ({
+  usable: false,
+  preference,
+  detail,
+  remedy,
+});
+
+/** Repeats what cannot reach the socket yet: it is there some milliseconds after the process. */
+const whenThere = async (attempt: () => Promise<void>, signal: AbortSignal): Promise<void> => {
+  for (;;) {
+    try {
+      await attempt();
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (signal.aborted || (code !== 'ENOENT' && code !== 'ECONNREFUSED')) throw error;
+    }
+    await delay(retryMs);
+  }
+};
+
+export const createFirecrackerDriver = ({
+  binary,
+  directory,
+  exec,
+  instance,
+}: FirecrackerOptions): VmmDriver<VmmIdentity, VmmObserved> & {
+  version(): Promise<Version | undefined>;
+} => {
+  const version = async (): Promise<Version | undefined> =>
+    (await exec.which(binary)) === undefined ? undefined : versionOf(binary, exec);
+
+  const probe = async (): Promise<VmmProbe> => {
+    if (process.arch !== 'x64')
+      return unusable(`not tried on ${process.arch} yet`, 'Use vmm = "qemu".');
+    if ((await exec.which(binary)) === undefined) {
+      return unusable(
+        `${binary} is not installed`,
+        'Put the binary of a release on PATH (https://github.com/firecracker-microvm/firecracker/releases), or set firecracker.binary.',
+      );
+    }
+    const found = await versionOf(binary, exec);
+    if (found === undefined)
+      return unusable(`${binary} is no Firecracker`, 'Set firecracker.binary to one.');
+    if (!isAtLeast(found, oldest)) {
+      return unusable(
+        `version ${formatVersion(found)} is too old`,
+        `Install ${formatVersion(oldest)} or a later one.`,
+      );
+    }
+    const obstacle = await kvmObstacle();
+    if (obstacle !== undefined)
+      return unusable(`no KVM: ${obstacle}`, 'Mend that, or use vmm = "qemu".');
+    return { usable: true, preference, detail: `version ${formatVersion(found)}` };
+  };
+
+  return {
+    id: 'firecracker',
+    diskFormats: ['raw'],
+    agentChannel: 'vsock',
+    version,
+    probe,
+
+    boot: async ({ vm, machine }, claims: FirecrackerClaims) => {
+      const found = (await version()) ?? oldest;
+      const calls = configuration(machine, found);
+      const folder = await ensureVmmFolder(directory, vm.id, claims);
+      const socket = join(folder, apiSocket);
+      return launchVmm(firecrackerMarks, { exec, instance }, claims, {
+        vmId: vm.id,
+        binary,
+        folder,
+        sockets: [apiSocket, vsockSocket],
+        argsOf: (name) => ['--id', name, '--api-sock', apiSocket],
+        connect: async (child, signal) => {
+          const [first, ...others] = calls;
+          if (first !== undefined) await whenThere(() => send(socket, first, signal), signal);
+          for (const call of others) await send(socket, call, signal);
+          const start = { action_type: 'InstanceStart' } as const;
+          await send(socket, { method: 'PUT', path: '/actions', body: start }, signal);
+          return createHandle(folder, child, hasConsole(found), child);
+        },
+      });
+    },
+
+    attach: async ({ vm }, claims) => {
+      const running = await findVmm(firecrackerMarks, instance, vm.id, claims);
+      if (running === undefined) return undefined;
+      const { folder, process } = running;
+      return createHandle(folder, process, hasConsole((await version()) ?? oldest));
+    },
+  };
+};

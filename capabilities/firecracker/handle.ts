@@ -1,0 +1,58 @@
+import { truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  deadlineSignal,
+  vmmLogs,
+  waitGone,
+  type DetachedProcess,
+  type ProcessIdentity,
+  type VmmHandle,
+} from '../../core/plugin-api/index.ts';
+import { send } from './api/client.ts';
+import { apiSocket, vsockSocket } from './configure.ts';
+import { exitOf } from './exit.ts';
+
+/** How long a guest may take to come to its end after Ctrl-Alt-Del, milliseconds. */
+const shutdownMs = 3_000;
+const answerMs = 10_000;
+
+/**
+ * @param hasConsole false where the console is in the VMM's own log
+ * @param child where this daemon is its parent, and so learns its exit code
+ */
+export const createHandle = (
+  folder: string,
+  process: ProcessIdentity,
+  hasConsole: boolean,
+  child?: DetachedProcess,
+): VmmHandle => {
+  const socket = join(folder, apiSocket);
+  const logs = vmmLogs(folder);
+  return {
+    process: { pid: process.pid, startTicks: process.startTicks },
+    agent: { kind: 'vsock', path: join(folder, vsockSocket) },
+    logs: hasConsole ? logs : { console: logs.vmm, vmm: logs.vmm },
+    exited: exitOf(socket, logs.vmm, process, child),
+    growDrive: async (drive, bytes, path) => {
+      await truncate(path, bytes);
+      // Told its own path again, Firecracker looks at the size anew and tells the guest.
+      const body = { drive_id: drive, path_on_host: path };
+      await send(
+        socket,
+        { method: 'PATCH', path: `/drives/${drive}`, body },
+        deadlineSignal(answerMs),
+      );
+    },
+    shutdown: async (signal) => {
+      if (await waitGone(process, 0)) return;
+      const deadline = deadlineSignal(shutdownMs, signal);
+      // The guest may end before the answer comes; one without a keyboard does not hear of it.
+      await send(
+        socket,
+        { method: 'PUT', path: '/actions', body: { action_type: 'SendCtrlAltDel' } },
+        deadline,
+      ).catch(() => undefined);
+      await waitGone(process, shutdownMs, signal);
+    },
+  };
+};

@@ -1,0 +1,134 @@
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, inject, it } from 'vitest';
+import { openExecutor } from '../../scripts/lib/executor.ts';
+import { folderToDisk } from '../../scripts/testhost.d/folder-disk.ts';
+import { bootTestHost, type TestHost } from '../../scripts/testhost.d/host.ts';
+import { pollUntil } from '../e2e/support/poll.ts';
+import { describeUnless } from '../support/skip.ts';
+import { innerBanger, type InnerBanger } from './support/inner.ts';
+import { stage } from './support/stage.ts';
+
+/** A real one: of a release, or built by hand. */
+const binary = process.env['BANGER_TEST_FIRECRACKER'];
+const mountPoint = '/srv/firecracker';
+const config = `[defaults]
+vcpus = 1
+memory = "256M"
+disk_size = "1G"
+[firecracker]
+binary = "${mountPoint}/firecracker"
+`;
+
+describeUnless(
+  binary === undefined
+    ? 'BANGER_TEST_FIRECRACKER names no firecracker, see docs/testing.md'
+    : undefined,
+  'guests of a real Firecracker on KVM',
+  () => {
+    let folder: string;
+    let host: TestHost;
+    let banger: InnerBanger;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'bgt-'));
+      const disk = join(folder, 'firecracker.raw');
+      await mkdir(join(folder, 'firecracker'));
+      await copyFile(binary ?? '', join(folder, 'firecracker', 'firecracker'));
+      await using exec = await openExecutor();
+      const { signal } = new AbortController();
+      await folderToDisk(join(folder, 'firecracker'), disk, { exec, signal, journal: false });
+      host = await bootTestHost({
+        disks: [
+          { path: inject('stageDisk'), mountPoint: stage.mountPoint },
+          { path: disk, mountPoint },
+        ],
+      });
+      banger = await innerBanger(host, '/srv/stage/f', config);
+    });
+    afterAll(async () => {
+      await host.dispose();
+      await rm(folder, { recursive: true });
+    });
+
+    const endedPid = async (): Promise<number> => (await banger.show('box')).pid ?? 0;
+    const stopped = () =>
+      pollUntil('the end of the VM', 60_000, async () =>
+        (await banger.show('box')).state === 'stopped' ? true : undefined,
+      );
+
+    it('are what `vm run` starts by itself, and nothing of them is left', async () => {
+      expect(await banger.ok(['doctor'])).toMatch(/firecracker: Firecracker \(version \d/);
+      const ran = await banger.cli([
+        'vm',
+        'run',
+        '--rm',
+        '--',
+        'sh',
+        '-c',
+        'echo out; echo err >&2; exit 7',
+      ]);
+      expect(ran).toMatchObject({ code: 7, stdout: 'out\n' });
+      expect(await banger.ok(['doctor', '--leaks'])).toBe('Nothing leaks.');
+      expect(await host.ok(['ls', `${banger.stateDirectory}/firecracker`])).toBe('');
+    });
+
+    it('have their disks, their network and their console', async () => {
+      await banger.ok(['vm', 'create', '--name', 'box']);
+      const { vmm, ip, logs } = await banger.show('box');
+      expect(vmm).toBe('firecracker');
+      expect(await banger.guest('box', 'ip -4 -br address show dev eth0')).toContain(
+        `${ip ?? '-'}/`,
+      );
+      expect(await banger.guest('box', 'findmnt -n -o SOURCE /; findmnt -n -o SOURCE /root')).toBe(
+        '/dev/vda\n/dev/vdb',
+      );
+      expect(
+        await banger.guest('box', `ping -c 1 -W 10 ${(ip ?? '').replace(/\d+$/, '1')}`),
+      ).toContain('1 received');
+      expect(await host.ok(['grep', '-c', 'banger', logs['console'] ?? ''])).not.toBe('0');
+    });
+
+    it('are adopted by the next daemon', async () => {
+      const pid = await endedPid();
+      const status = JSON.parse(await banger.ok(['daemon', 'status', '--json'])) as { pid: number };
+      await host.ok(['kill', '-KILL', String(status.pid)]);
+      expect(await banger.guest('box', 'echo kept > /root/kept; sync; cat /root/kept')).toBe(
+        'kept',
+      );
+      expect(await banger.show('box')).toMatchObject({ state: 'running', pid, conditions: [] });
+    });
+
+    it('get a larger disk while they run', async () => {
+      await banger.ok(['vm', 'set', 'box', '--disk-size', '3G']);
+      const mib = Number(await banger.guest('box', 'df -BM --output=size /root | tr -dc 0-9'));
+      expect(mib).toBeGreaterThan(2500);
+      expect(await banger.guest('box', 'cat /root/kept')).toBe('kept');
+    });
+
+    it('keep what was written when they stop in order, and when they are killed', async () => {
+      await banger.ok(['vm', 'stop', 'box']);
+      expect((await banger.show('box')).lastError).toBeNull();
+      await banger.ok(['vm', 'start', 'box']);
+      expect(await banger.guest('box', 'cat /root/kept; echo synced > /root/kept; sync')).toBe(
+        'kept',
+      );
+      await banger.ok(['vm', 'kill', 'box']);
+      await banger.ok(['vm', 'start', 'box']);
+      expect(await banger.guest('box', 'cat /root/kept')).toBe('synced');
+    });
+
+    it('are known to have ended when their process is killed, or they reboot', async () => {
+      await host.ok(['kill', '-KILL', String(await endedPid())]);
+      await stopped();
+      expect((await banger.show('box')).lastError?.message).toContain('SIGKILL');
+      await banger.ok(['vm', 'start', 'box']);
+      await banger.cli(['vm', 'exec', 'box', '--', 'sh', '-c', 'kill -INT 1']);
+      await stopped();
+      expect((await banger.show('box')).lastError).toBeNull();
+      await banger.ok(['vm', 'delete', 'box']);
+      expect(await banger.ok(['doctor', '--leaks'])).toBe('Nothing leaks.');
+      await banger.ok(['daemon', 'stop']);
+    });
+  },
+);
