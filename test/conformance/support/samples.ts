@@ -45,14 +45,10 @@ const folder = (path: string) => ({
 });
 
 /** A process that has QEMU's `-name`, and ends by itself should a test forget it. */
-const namedProcess = (name: string) => async (): Promise<void> => {
-  const child = spawn(
-    process.execPath,
-    ['-e', 'setTimeout(() => {}, 60_000)', '--', '-name', name],
-    {
-      stdio: 'ignore',
-    },
-  );
+const namedProcess = (flag: string, name: string) => async (): Promise<void> => {
+  const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)', '--', flag, name], {
+    stdio: 'ignore',
+  });
   await once(child, 'spawn');
 };
 
@@ -207,26 +203,36 @@ export const samplesOf: Readonly<Record<string, (subject: Subject) => readonly S
     },
   ],
 
-  qemu: ({ host, token }) => {
-    const path = join(host.directory, `vm-${token}`);
-    const name = `banger-${host.instance.token}-${token}`;
-    return [
-      {
-        name: 'folder',
-        scope: 'vm',
-        gone: 'lost',
-        ...folder(path),
-        identity: { kind: 'folder', path },
-      },
-      {
-        name: 'process',
-        scope: 'run',
-        identity: { kind: 'process', name, sockets: [join(path, 'qmp.sock')] },
-        // This very process, of another time: a pid that was given anew.
-        observed: { pid: process.pid, startTicks: 1 },
-        gone: 'lost',
-        make: namedProcess(name),
-      },
-    ];
-  },
+  qemu: ({ host, token }) =>
+    vmmSamples(host.directory, token, '-name', `banger-${host.instance.token}-${token}`),
+  firecracker: ({ host, token }) =>
+    vmmSamples(
+      host.directory,
+      token,
+      '--id',
+      `banger-${host.instance.token}-${token}-${'0'.repeat(32)}`,
+    ),
+};
+
+/** Drivers claim alike; they differ in where a process has its name. */
+const vmmSamples = (directory: string, token: string, flag: string, name: string): Sample[] => {
+  const path = join(directory, `vm-${token}`);
+  return [
+    {
+      name: 'folder',
+      scope: 'vm',
+      gone: 'lost',
+      ...folder(path),
+      identity: { kind: 'folder', path },
+    },
+    {
+      name: 'process',
+      scope: 'run',
+      identity: { kind: 'process', name, sockets: [join(path, 'control.sock')] },
+      // This very process, of another time: a pid that was given anew.
+      observed: { pid: process.pid, startTicks: 1 },
+      gone: 'lost',
+      make: namedProcess(flag, name),
+    },
+  ];
 };
