@@ -1,5 +1,4 @@
 import { copyFile, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
@@ -71,10 +70,11 @@ const bringPackages = async (modules: string, exec: Executor): Promise<void> => 
 /** The packages and all that they depend on, with their folders. */
 const closure = async (names: readonly string[]): Promise<Map<string, string>> => {
   const found = new Map<string, string>();
-  const require = createRequire(join(repository, 'package.json'));
+  const modules = join(repository, 'node_modules');
   const add = async (name: string): Promise<void> => {
     if (found.has(name)) return;
-    const manifest = require.resolve(`${name}/package.json`);
+    // By its folder: a package need not let others read its package.json.
+    const manifest = join(modules, name, 'package.json');
     found.set(name, dirname(manifest));
     const { dependencies = {} } = JSON.parse(await readFile(manifest, 'utf8')) as {
       dependencies?: Record<string, string>;
