@@ -54,7 +54,7 @@ describe('figures', () => {
     const table = await harness.run(['vm', 'stats', 'box']);
     expect(table).toMatchObject({ code: 0, stderr: '' });
     expect(table.stdout).toMatch(
-      /^box +12% of 2 +0\.10 0\.25 1\.00 +512M\/2G +\/ 1G\/8G +60 +3 +1 m 15 s +31% +600M$/m,
+      /^box +12% of 2 +0\.10 0\.25 1\.00 +512M\/2G +\/ 1G\/8G +60 +3 +1m +31% +600M$/m,
     );
     expect(harness.daemon.bodies.at(-1)).toEqual({ vm: 'box' });
     const json = await harness.run(['vm', 'stats', '--json']);
