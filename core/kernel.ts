@@ -23,6 +23,7 @@ import { Usage } from './lifecycle/usage.ts';
 import type { Logger } from './log/logger.ts';
 import { Operations } from './operation/operations.ts';
 import { ChannelsRef } from './plugin-api/services/channels.ts';
+import { StatsRef } from './plugin-api/services/stats.ts';
 import { VmsRef } from './plugin-api/services/vms.ts';
 import { loadPlugin } from './plugins/load.ts';
 import { Registry, type Installed } from './registry.ts';
@@ -190,6 +191,8 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
     });
     const parts = container.cradle;
     await parts.registry.install(installed, chosen.isEnabled, ({ id }) => chosen.settings.get(id));
+    if (settings.autoStopAfterMs !== null && parts.registry.service(StatsRef) === undefined)
+      log.warn('lifecycle.auto_stop_after has no effect: no capability looks into guests');
     for (const error of errors) parts.registry.failures.set(error.message, error);
     return {
       paths,
