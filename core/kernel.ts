@@ -192,7 +192,7 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
     const parts = container.cradle;
     await parts.registry.install(installed, chosen.isEnabled, ({ id }) => chosen.settings.get(id));
     if (settings.autoStopAfterMs !== null && parts.registry.service(StatsRef) === undefined)
-      log.warn('lifecycle.auto_stop_after has no effect: no capability looks into guests');
+      log.warn({}, 'lifecycle.auto_stop_after has no effect: no capability looks into guests');
     for (const error of errors) parts.registry.failures.set(error.message, error);
     return {
       paths,
