@@ -271,9 +271,11 @@ describe('what one sees of a VM', () => {
     });
 
     it('is stopped then, and says why until it starts again', async () => {
-      await pollUntil('the end of it', 120_000, async () =>
-        (await listed())?.state === 'stopped' ? true : undefined,
-      );
+      // Whoever looks does not use it.
+      await pollUntil('the end of it', 120_000, async () => {
+        await world.cli(['vm', 'stats', 'web']);
+        return (await health()).report.state === 'stopped' ? true : undefined;
+      });
       const why = { kind: 'auto-stopped', detail: `nobody has used it for ${String(patienceS)} s` };
       await pollUntil('the reason', 10_000, async () =>
         (await world.show('web')).conditions.some(({ kind }) => kind === why.kind)
