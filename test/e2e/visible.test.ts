@@ -75,7 +75,7 @@ describe('what one sees of a VM', () => {
     expect(JSON.parse(told.stdout)).toMatchObject({
       state: 'stopped',
       healthy: false,
-      agent: 'unreachable',
+      agent: 'none',
       problems: ['it is stopped'],
     });
     const quiet = await world.cli(['vm', 'health', '-q', 'idle']);
