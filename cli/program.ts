@@ -32,7 +32,7 @@ export const createProgram = (cli: Cli): Command => {
         '  banger vm run                      a shell in a new VM, as root\n' +
         '  banger vm run --rm -- uname -a     one command in a VM of its own\n' +
         '  banger vm list --json              for scripts; errors are JSON then, too\n' +
-        '\nExit codes: 2 usage, 125 banger failed, otherwise the command’s own.',
+        '\nExit codes: 1 not well (health, doctor), 2 usage, 125 banger failed, otherwise the command’s own.',
     );
   program.hook('preAction', (_, action) => {
     cli.isQuiet = 'quiet' in action.opts();

@@ -24,6 +24,7 @@ import type { Logger } from './log/logger.ts';
 import { Operations } from './operation/operations.ts';
 import { ChannelsRef } from './plugin-api/services/channels.ts';
 import { MachinesRef } from './plugin-api/services/machines.ts';
+import { StatsRef } from './plugin-api/services/stats.ts';
 import { VmsRef } from './plugin-api/services/vms.ts';
 import { loadPlugin } from './plugins/load.ts';
 import { Registry, type Installed } from './registry.ts';
@@ -199,6 +200,8 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
     });
     const parts = container.cradle;
     await parts.registry.install(installed, chosen.isEnabled, ({ id }) => chosen.settings.get(id));
+    if (settings.autoStopAfterMs !== null && parts.registry.service(StatsRef) === undefined)
+      log.warn({}, 'lifecycle.auto_stop_after has no effect: no capability looks into guests');
     for (const error of errors) parts.registry.failures.set(error.message, error);
     return {
       paths,

@@ -7,9 +7,12 @@ export const formatDuration = (ms: number): string => {
   return `${String(Math.floor(whole / 60))} m ${String(whole % 60).padStart(2, '0')} s`;
 };
 
-/** How long ago, in the largest unit that fits: `12s`, `5m`, `3h`, `20d`. */
-export const formatAge = (iso: string, now = Date.now()): string => {
-  const seconds = Math.max(0, Math.floor((now - Date.parse(iso)) / 1000));
+/** How long ago, as formatSpan tells it. */
+export const formatAge = (iso: string, now = Date.now()): string =>
+  formatSpan(Math.max(0, Math.floor((now - Date.parse(iso)) / 1000)));
+
+/** In the largest unit that fits: `12s`, `5m`, `3h`, `20d`. */
+export const formatSpan = (seconds: number): string => {
   if (seconds < 60) return `${String(seconds)}s`;
   if (seconds < 3_600) return `${String(Math.floor(seconds / 60))}m`;
   if (seconds < 86_400) return `${String(Math.floor(seconds / 3_600))}h`;

@@ -20,5 +20,5 @@ export const formatFigures = (stats: VmStats): string =>
     `memory ${formatShare(stats.memoryUsedBytes, stats.memoryTotalBytes)}`,
     `load ${stats.load.map(String).join(' ')}`,
     formatDisks(stats.filesystems),
-    `${String(stats.connections)} connections`,
+    `${String(stats.connections)} connection${stats.connections === 1 ? '' : 's'}`,
   ].join(' · ');

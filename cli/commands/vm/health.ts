@@ -3,7 +3,7 @@ import { checkVmName } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
 import { exitCodes } from '../../error.ts';
 import { colorsFor } from '../../render/colors.ts';
-import { formatDuration } from '../../render/duration.ts';
+import { formatSpan } from '../../render/duration.ts';
 import { fields } from '../../render/fields.ts';
 import { formatDisks } from '../../render/figures.ts';
 
@@ -30,7 +30,7 @@ const described = (cli: Cli, health: VmHealth): string => {
       ['version', health.agentVersion],
       ['boot id', health.bootId],
       ['init', health.init],
-      ['up', uptimeSeconds === null ? null : formatDuration(uptimeSeconds * 1000)],
+      ['up', uptimeSeconds === null ? null : formatSpan(uptimeSeconds)],
       ['disks', formatDisks(health.disks)],
       ...health.problems.map((problem) => ['problem', problem] as const),
     ])

@@ -6,7 +6,7 @@ import type { Cli } from '../../cli.ts';
 import { exitCodes } from '../../error.ts';
 import { untilInterrupted } from '../../interrupt.ts';
 import { formatDisks, formatPercent, formatShare } from '../../render/figures.ts';
-import { formatDuration } from '../../render/duration.ts';
+import { formatSpan } from '../../render/duration.ts';
 import { tableText } from '../../render/table.ts';
 
 export interface StatsOptions {
@@ -80,7 +80,7 @@ const row = ({ name, stats, error }: StatsReport['vms'][number]): string[] =>
         formatDisks(stats.filesystems),
         String(stats.processes),
         String(stats.connections),
-        formatDuration(stats.uptimeSeconds * 1000),
+        formatSpan(stats.uptimeSeconds),
         formatPercent(stats.host?.cpuPercent),
         stats.host === null ? '-' : formatSize(stats.host.memoryBytes),
       ];

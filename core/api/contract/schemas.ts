@@ -103,7 +103,8 @@ export const vmHealth = z.object({
   state: vmState,
   /** It runs, its agent answers, and `problems` is empty. */
   healthy: z.boolean(),
-  agent: z.enum(['ok', 'unreachable']),
+  /** `none`: it does not run. */
+  agent: z.enum(['ok', 'unreachable', 'none']),
   /** Of one question to the agent, milliseconds. */
   roundTripMs: z.number().nullable(),
   agentVersion: z.string().nullable(),

@@ -51,7 +51,7 @@ const healthOf = async (kernel: Kernel, vm: Vm): Promise<VmHealth> => {
     name: vm.name,
     state,
     healthy: problems.length === 0,
-    agent: told === undefined ? 'unreachable' : 'ok',
+    agent: told !== undefined ? 'ok' : state === 'running' ? 'unreachable' : 'none',
     roundTripMs: told?.roundTripMs ?? null,
     agentVersion: told?.health.agent ?? null,
     bootId: told?.health.bootId ?? null,

@@ -110,4 +110,18 @@ describe('Executor', () => {
     expect(await child.exited).toEqual({ code: null, signal: 'SIGTERM' });
     expect(await isProcessAlive(child)).toBe(false);
   });
+
+  it('starts it through a program that becomes it, and stays the process that is known', async () => {
+    const logPath = join(folder, 'through.log');
+    const child = await exec.detach('sh', ['-c', 'echo $X $$; exec sleep 60'], {
+      cwd: '/',
+      logPath,
+      through: ['/usr/bin/env', 'X=through'],
+    });
+    await expect
+      .poll(() => readFile(logPath, 'utf8'), { timeout: 10_000 })
+      .toBe(`through ${String(child.pid)}\n`);
+    process.kill(child.pid, 'SIGKILL');
+    expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' });
+  });
 });

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -95,6 +95,13 @@ describe('bounded-output', () => {
     await run('seq 1 100000', 10_000);
     expect(await sizeOf('vmm.log')).toBeLessThanOrEqual(10_000);
     expect(await read('vmm.log')).toMatch(/100000\n$/);
+  });
+
+  it('loses what a full disk does not take, and goes on', async () => {
+    // Every write to it fails with ENOSPC, full(4).
+    await symlink('/dev/full', join(folder, 'console.log'));
+    expect(await run('seq 1 100000 >&3; echo out; exit 4')).toBe(4);
+    expect(await read('vmm.log')).toBe('out\n');
   });
 
   it('is no part of the program’s fate: that goes on though the writer was killed', async () => {
