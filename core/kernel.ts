@@ -5,8 +5,7 @@ import { provide } from './capability.ts';
 import type { ConfigFile } from './config/settings.ts';
 import { type Settings } from './config/settings.ts';
 import type { Paths } from './config/paths.ts';
-import type { BangerError } from './errors.ts';
-import { toBangerError } from './errors.ts';
+import { BangerError, toBangerError } from './errors.ts';
 import { readBootId } from './host/boot-id.ts';
 import { createExecutor, executorPath } from './host/create-executor.ts';
 import type { Executor } from './host/executor.ts';
@@ -21,6 +20,7 @@ import { Recovery } from './lifecycle/recovery.ts';
 import type { Logger } from './log/logger.ts';
 import { Operations } from './operation/operations.ts';
 import { ChannelsRef } from './plugin-api/services/channels.ts';
+import { GuestsRef } from './plugin-api/services/guest.ts';
 import { VmsRef } from './plugin-api/services/vms.ts';
 import { loadPlugin } from './plugins/load.ts';
 import { Registry, type Installed } from './registry.ts';
@@ -160,6 +160,11 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
               provide(VmsRef, {
                 get: (name) => c.vms.get(name),
                 isRunning: ({ id }) => c.vms.find(id)?.run.state === 'running',
+                guest: (vm) => {
+                  const guest = c.registry.service(GuestsRef)?.of(vm);
+                  if (guest !== undefined) return guest;
+                  throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' has no agent`);
+                },
                 setCondition: ({ id }, kind, detail) => {
                   const state = c.vms.find(id)?.run.state;
                   if (state === 'starting' || state === 'running')
