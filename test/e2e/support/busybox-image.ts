@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /** From Debian's busybox-static: one program, without a library. */
-export const busybox = '/bin/busybox';
+const busybox = '/bin/busybox';
 
 /** Users as `adduser` of busybox would leave them: root without a password, and one more. */
 const files: Readonly<Record<string, string>> = {
