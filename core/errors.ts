@@ -21,6 +21,7 @@ export const catalogue = {
   FOREIGN_OBJECT: 'It is not ours, so it was left alone; rename or remove it yourself.',
   GUEST_DATA: 'The guest sent what cannot be taken over; see what runs in it.',
   GUEST_FAILED: 'See the console with `banger vm logs NAME`.',
+  GUEST_PANIC: 'See the console with `banger vm logs NAME`, then start the VM again.',
   GUEST_UNREACHABLE: 'See the console with `banger vm logs NAME`, then restart the VM.',
   IMAGE_BUILD_FAILED:
     'Mend what the message says and run the command again; finished steps are kept.',

@@ -5,8 +5,7 @@ import { provide } from './capability.ts';
 import type { ConfigFile } from './config/settings.ts';
 import { type Settings } from './config/settings.ts';
 import type { Paths } from './config/paths.ts';
-import type { BangerError } from './errors.ts';
-import { toBangerError } from './errors.ts';
+import { BangerError, toBangerError } from './errors.ts';
 import { readBootId } from './host/boot-id.ts';
 import { createExecutor, executorPath } from './host/create-executor.ts';
 import type { Executor } from './host/executor.ts';
@@ -19,6 +18,7 @@ import { Handles } from './vmm/handles.ts';
 import { observeUse } from './lifecycle/auto-stop.ts';
 import { Lifecycle } from './lifecycle/lifecycle.ts';
 import { Recovery } from './lifecycle/recovery.ts';
+import { guestOf } from './lifecycle/provision.ts';
 import { Usage } from './lifecycle/usage.ts';
 import type { Logger } from './log/logger.ts';
 import { Operations } from './operation/operations.ts';
@@ -175,6 +175,7 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
                 get: (name) => c.vms.get(name),
                 list: () => c.vms.list(),
                 isRunning: ({ id }) => c.vms.find(id)?.run.state === 'running',
+                guest: (vm) => guestOf(c.registry, vm),
                 setCondition: ({ id }, kind, detail) => {
                   const state = c.vms.find(id)?.run.state;
                   if (state === 'starting' || state === 'running')

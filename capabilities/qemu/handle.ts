@@ -8,6 +8,7 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { join } from 'node:path';
 import { agentPorts, agentSocket } from './args.ts';
+import { consoleEnd, readPanic } from './panic.ts';
 import type { Qmp } from './qmp.ts';
 
 /** How long QEMU may take to write back and end after `quit`, milliseconds. */
@@ -15,20 +16,27 @@ const quitMs = 3_000;
 /** How often it is looked at whether it is gone, should the control socket close before, milliseconds. */
 const goneMs = 30_000;
 
-/** What the guest's own shutdown looks like: lean guests reset, with -no-reboot that ends QEMU. */
-const cleanReasons: ReadonlySet<string> = new Set(['guest-reset', 'guest-shutdown']);
+/** How long the console's last words may take into its log, milliseconds. */
+const consoleMs = 500;
+
+/** What the guest's own end looks like: with -no-reboot a reset ends QEMU, and lean guests end by one. */
+const cleanReasons: Readonly<Record<string, string>> = {
+  'guest-reset': 'the guest has rebooted, and a reboot ends a VM',
+  'guest-shutdown': 'the guest has powered itself off',
+};
 
 const describeExit = async (
   qmp: Qmp,
   process: ProcessIdentity,
   child: DetachedProcess | undefined,
+  panic: () => Promise<string | undefined>,
 ): Promise<VmmExit> => {
   await qmp.closed;
   // Not before the process is gone, for the caller then takes its taps and disks away.
   while (!(await waitGone(process, goneMs)));
   const reason = qmp.shutdownReason;
-  const clean = reason !== undefined && cleanReasons.has(reason);
-  if (clean) return { detail: 'the guest shut itself down', clean };
+  const detail = reason === undefined ? undefined : cleanReasons[reason];
+  if (detail !== undefined) return { detail, clean: true, panic };
   if (child !== undefined) {
     const { code, signal } = await child.exited;
     const how = signal === null ? `exit code ${String(code)}` : `by ${signal}`;
@@ -44,7 +52,11 @@ export const createHandle = (
   process: ProcessIdentity,
   child?: DetachedProcess,
 ): VmmHandle => {
-  const exited = describeExit(qmp, process, child);
+  const console = join(folder, 'console.log');
+  const from = consoleEnd(console);
+  const exited = describeExit(qmp, process, child, async () =>
+    readPanic(console, await from, consoleMs),
+  );
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
     agent: {

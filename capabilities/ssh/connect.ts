@@ -3,7 +3,9 @@ import {
   BangerError,
   type Addresses,
   type Claims,
+  type Guest,
   type PathObserved,
+  type VmRecord,
   type Vms,
 } from '../../core/plugin-api/index.ts';
 import type { ClientKey } from './client-key.ts';
@@ -13,7 +15,9 @@ import { hostKeyBlob, knownHostsPath } from './host-key.ts';
 import type { SshIdentity } from './identity.ts';
 
 export interface ConnectOptions {
-  readonly vms: Pick<Vms, 'get' | 'isRunning'>;
+  readonly vms: Pick<Vms, 'get' | 'isRunning'> & {
+    guest(vm: VmRecord): Pick<Guest, 'exec'>;
+  };
   /** Undefined where taps are switched off. */
   readonly addresses: Addresses | undefined;
   /** The daemon's own: sees the claims of all VMs. */
@@ -50,7 +54,12 @@ export const connect = async (
     readFile(privatePath, 'utf8'),
     hostKeyBlob(folder),
   ]);
-  await waitForSsh({ host, port, user, privateKey, hostKey }, readyTimeoutMs, signal);
+  await waitForSsh({ host, port, user, privateKey, hostKey }, readyTimeoutMs, signal, async () => {
+    if (!(await hasServer(vms.guest(vm), signal)))
+      throw new BangerError('SSH_UNREACHABLE', `there is no SSH server in VM '${vm.name}'`, {
+        remedy: `Use \`banger vm exec ${vm.name}\`, which needs none, or install openssh-server in it.`,
+      });
+  });
   const knownHostsFile = knownHostsPath(folder);
   return {
     host,
@@ -61,6 +70,21 @@ export const connect = async (
     hostKeyAlias: vm.name,
     options: openSshOptions(privatePath, knownHostsFile, vm.name),
   };
+};
+
+/** Whether it is worth to wait: a server comes up after the agent, and an image may have none. */
+const hasServer = async (guest: Pick<Guest, 'exec'>, signal: AbortSignal): Promise<boolean> => {
+  const { result } = await guest.exec(
+    {
+      argv: ['sh', '-c', 'command -v sshd || command -v dropbear'],
+      stdin: false,
+      onStdout: () => undefined,
+      onStderr: () => undefined,
+    },
+    signal,
+  );
+  const end = await result;
+  return end.kind === 'exit' && end.code === 0;
 };
 
 /**

@@ -19,7 +19,7 @@ const attemptMs = 10_000;
 type Outcome =
   | { readonly kind: 'ready' }
   /** Another attempt may end better. Without `why`: it was cut short. */
-  | { readonly kind: 'unready'; readonly why?: string }
+  | { readonly kind: 'unready'; readonly why?: string; readonly isRefused?: boolean }
   /** It answered, and would answer the same again. */
   | { readonly kind: 'refused'; readonly why: string };
 
@@ -48,7 +48,10 @@ const attempt = async (login: Login, signal: AbortSignal): Promise<Outcome> => {
         if (isOtherKey) settle({ kind: 'refused', why: 'it shows another host key' });
         else if (error.level === 'client-authentication')
           settle({ kind: 'refused', why: `it does not take our key for ${login.user}` });
-        else settle({ kind: 'unready', why: error.message });
+        else {
+          const isRefused = 'code' in error && error.code === 'ECONNREFUSED';
+          settle({ kind: 'unready', why: error.message, isRefused });
+        }
       })
       .on('close', () => {
         settle({ kind: 'unready', why: 'it closed the connection' });
@@ -70,15 +73,18 @@ const attempt = async (login: Login, signal: AbortSignal): Promise<Outcome> => {
 
 /**
  * Returns when a login with our key works, against the host key that we gave the guest.
+ * @param onNobody called once, where the guest's network is up and nobody listens; what it throws ends the wait
  * @throws BangerError SSH_UNREACHABLE at the deadline, or at once for another host key or a refused login
  */
 export const waitForSsh = async (
   login: Login,
   deadlineMs: number,
   signal: AbortSignal,
+  onNobody: () => Promise<void> = () => Promise.resolve(),
 ): Promise<void> => {
   const either = deadlineSignal(deadlineMs, signal);
   let why = 'no answer';
+  let isAsked = false;
   for (;;) {
     signal.throwIfAborted();
     if (either.aborted) {
@@ -95,6 +101,10 @@ export const waitForSsh = async (
         remedy: 'See /etc/ssh and /root/.ssh in the guest, by `banger vm exec`.',
       });
     why = outcome.why ?? why;
+    if (outcome.isRefused === true && !isAsked) {
+      isAsked = true;
+      await onNobody();
+    }
     // Ends early with the deadline, of which the loop's head tells.
     await delay(retryMs, undefined, { signal: either }).catch(() => undefined);
   }

@@ -40,6 +40,8 @@ export interface ExecRequest {
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly cwd?: string | undefined;
+  /** A name, UID or UID:GID of the guest; root where absent. */
+  readonly user?: string | undefined;
   readonly pty?: { readonly rows: number; readonly columns: number } | undefined;
   /** `none`, the default, is /dev/null. `session`: the caller writes through `onSession`'s. */
   readonly stdin?: StdinSource | 'none' | 'session' | undefined;
@@ -144,10 +146,11 @@ export class Agent {
   }
 
   async exec(request: ExecRequest): Promise<Exit> {
-    const { argv, env = {}, cwd, pty, stdin = 'none' } = request;
+    const { argv, env = {}, cwd, user, pty, stdin = 'none' } = request;
     const fields: [string, string][] = argv.map((arg) => ['arg', arg]);
     for (const [key, value] of Object.entries(env)) fields.push(['env', `${key}=${value}`]);
     if (cwd !== undefined) fields.push(['cwd', cwd]);
+    if (user !== undefined) fields.push(['user', user]);
     if (pty) fields.push(['pty', `${pty.rows}x${pty.columns}`]);
     if (stdin === 'none') fields.push(['stdin', 'none']);
     return exit(

@@ -47,6 +47,7 @@ const startExec = async (
       argv: options.argv,
       env: options.env,
       cwd: options.cwd,
+      user: options.user,
       pty: options.pty,
       stdin: options.stdin ? 'session' : 'none',
       onStdout: (chunk) => options.onStdout(chunk),

@@ -13,6 +13,7 @@ export interface GuestCommand {
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string | undefined;
+  readonly user?: string | undefined;
   /** Undefined: where standard input and output are terminals. */
   readonly hasTty?: boolean | undefined;
   readonly hasStdin?: boolean;
@@ -82,6 +83,7 @@ const requestOf = (
     env: { ...ofTerminal, ...command.env },
     stdin: hasStdin,
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
+    ...(command.user === undefined ? {} : { user: command.user }),
     // A terminal that was asked for where we have none gets the size of old.
     ...(hasPty
       ? { pty: { rows: process.stdout.rows || 24, columns: process.stdout.columns || 80 } }

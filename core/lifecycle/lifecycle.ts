@@ -282,8 +282,9 @@ export class Lifecycle {
       await tellExited(this.#deps, { ...running, vm, runId });
       await unwindRun(ledger, vmId, runId);
       handles.delete(vmId);
-      const error = new BangerError('VMM_FAILED', `the VM ended by itself: ${exit.detail}`);
-      vms.stopRun(vmId, exit.clean ? null : error.toBody());
+      const error = await endedByItself(exit);
+      vms.stopRun(vmId, error?.toBody() ?? null);
+      if (error === undefined) vms.setCondition(vmId, 'guest-ended', exit.detail);
       if (vm.ephemeral) await this.#remove(vm);
     });
   }
@@ -348,3 +349,13 @@ export class Lifecycle {
     });
   }
 }
+
+/** @returns undefined where the guest has ended itself in good order */
+const endedByItself = async (exit: VmmExit): Promise<BangerError | undefined> => {
+  const panic = await exit.panic?.();
+  if (panic !== undefined)
+    return new BangerError('GUEST_PANIC', `the guest's kernel panicked: ${panic}`);
+  return exit.clean
+    ? undefined
+    : new BangerError('VMM_FAILED', `the VM ended by itself: ${exit.detail}`);
+};

@@ -121,10 +121,15 @@ const notKept = (error: BangerError): BangerError =>
 
 /** A VMM that goes while the start waits for its guest is the start's failure. */
 const aliveUntil = async (handle: VmmHandle, work: Promise<void>): Promise<void> => {
-  const gone = handle.exited.then((exit) => {
-    throw new BangerError('VMM_FAILED', `the VM ended while it was starting: ${exit.detail}`, {
-      ...(handle.logs['console'] === undefined ? {} : { logPath: handle.logs['console'] }),
-    });
+  const gone = handle.exited.then(async (exit) => {
+    const logPath = handle.logs['console'];
+    const panic = await exit.panic?.();
+    const what = panic === undefined ? exit.detail : `its kernel panicked: ${panic}`;
+    throw new BangerError(
+      panic === undefined ? 'VMM_FAILED' : 'GUEST_PANIC',
+      `the VM ended while it was starting: ${what}`,
+      logPath === undefined ? {} : { logPath },
+    );
   });
   await Promise.race([work, gone]);
 };

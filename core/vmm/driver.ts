@@ -33,6 +33,11 @@ export interface VmmExit {
   readonly detail: string;
   /** The guest ended itself in good order. */
   readonly clean: boolean;
+  /**
+   * Where the driver can tell: why the guest's kernel has panicked, or undefined. To be asked of a guest that nobody
+   * told to end; it may take half a second.
+   */
+  panic?(): Promise<string | undefined>;
 }
 
 export interface VmmHandle {

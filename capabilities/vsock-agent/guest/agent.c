@@ -41,6 +41,10 @@ struct agent {
   size_t count;
   int listener, connections;
   bool restarted;
+  // A port that cannot be opened is somebody else's: of a killed agent's handler, which is not quite dead yet, or
+  // of a program that has taken it. Both leave it some day, and no event tells.
+  int64_t ports_at; // when to look again, or -1
+  int64_t ports_pause;
 };
 
 static pid_t start_handler(int fd, enum stream_kind kind, bool restarted) {
@@ -114,18 +118,23 @@ static bool known(const struct agent *agent, const char *device) {
 
 static void open_new_ports(struct agent *agent) {
   struct port ports[PORTS_MAX];
+  bool all = true;
   size_t n = find_ports(ports, PORTS_MAX);
   for (size_t i = 0; i < n && agent->count < PORTS_MAX; i++) {
     if (known(agent, ports[i].device)) continue;
     int fd = open(ports[i].device, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
-      warn("%s: %s", ports[i].device, strerror(errno));
+      if (agent->ports_at < 0) warn("%s: %s", ports[i].device, strerror(errno));
+      all = false;
       continue;
     }
     struct handler *handler = &agent->handlers[agent->count++];
     *handler = (struct handler){.fd = fd, .restarted = agent->restarted};
     strcpy(handler->device, ports[i].device);
   }
+  agent->ports_pause = all || agent->ports_pause == 0 ? FIRST_PAUSE_MS : agent->ports_pause * 2;
+  if (agent->ports_pause > LAST_PAUSE_MS) agent->ports_pause = LAST_PAUSE_MS;
+  agent->ports_at = all ? -1 : now_ms() + agent->ports_pause;
 }
 
 static bool first_start(void) {
@@ -141,7 +150,7 @@ static void protect_from_oom(void) {
 }
 
 int agent_main(void) {
-  static struct agent agent = {.listener = -1};
+  static struct agent agent = {.listener = -1, .ports_at = -1};
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
@@ -160,7 +169,8 @@ int agent_main(void) {
   open_new_ports(&agent);
   note("%zu ports%s", agent.count, agent.listener < 0 ? "" : ", vsock");
   for (;;) {
-    int64_t next = start_due(&agent);
+    if (agent.ports_at >= 0 && agent.ports_at <= now_ms()) open_new_ports(&agent);
+    int64_t next = earlier(start_due(&agent), agent.ports_at);
     int64_t left = next < 0 ? -1 : next - now_ms();
     bool accepting = agent.listener >= 0 && agent.connections < CONNECTIONS_MAX;
     struct pollfd fds[3] = {

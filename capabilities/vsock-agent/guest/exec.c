@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,12 +79,14 @@ static bool set_nonblocking(const int *fds) {
   return true;
 }
 
-static void base_environment(bool pty) {
+static void base_environment(bool pty, const struct account *account) {
+  const char *name = account ? account->name : "root";
+  const char *shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
   clearenv();
-  setenv("HOME", "/root", 1);
-  setenv("USER", "root", 1);
-  setenv("LOGNAME", "root", 1);
-  setenv("SHELL", access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh", 1);
+  setenv("HOME", account ? account->home : "/root", 1);
+  setenv("USER", name, 1);
+  setenv("LOGNAME", name, 1);
+  setenv("SHELL", account && account->shell[0] ? account->shell : shell, 1);
   setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
   setenv("LANG", "C.UTF-8", 1);
   if (pty) setenv("TERM", "xterm-256color", 1);
@@ -92,6 +95,13 @@ static void base_environment(bool pty) {
 static _Noreturn void fail(int report, enum start_stage stage) {
   struct failure failure = {.stage = stage, .error = errno};
   _exit(write_all(report, &failure, sizeof failure) ? 126 : 125);
+}
+
+// Groups first: afterwards it is not allowed to.
+static bool become(const struct account *account) {
+  return setgroups(account->group_count, account->groups) == 0 &&
+         setresgid(account->gid, account->gid, account->gid) == 0 &&
+         setresuid(account->uid, account->uid, account->uid) == 0;
 }
 
 static _Noreturn void run_child(const struct command *command, struct ends *ends, int report) {
@@ -109,12 +119,16 @@ static _Noreturn void run_child(const struct command *command, struct ends *ends
   // The agent itself is protected from the OOM killer; what it runs is not.
   int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (score >= 0 && !write_all(score, "0", 1)) errno = 0;
-  base_environment(command->pty);
+  base_environment(command->pty, command->account);
+  // Its terminal is its own, as login(1) has it.
+  if (command->account && command->pty && fchown(0, command->account->uid, (gid_t)-1) != 0)
+    fail(report, START_PREPARE);
+  if (command->account && !become(command->account)) fail(report, START_PREPARE);
   for (char **pair = command->env; *pair; pair++)
     if (putenv(*pair) != 0) fail(report, START_PREPARE);
   if (command->cwd) {
     if (chdir(command->cwd) != 0) fail(report, START_CWD);
-  } else if (chdir("/root") != 0 && chdir("/") != 0) {
+  } else if (chdir(command->account ? command->account->home : "/root") != 0 && chdir("/") != 0) {
     fail(report, START_CWD);
   }
   execvp(command->argv[0], command->argv);

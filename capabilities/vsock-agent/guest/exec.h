@@ -5,10 +5,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "account.h"
+
 struct command {
   char **argv; // NULL-terminated
   char **env;  // NULL-terminated K=V, over the defaults
   const char *cwd;
+  const struct account *account; // NULL: root
   bool pty, no_stdin;
   uint16_t rows, cols;
 };

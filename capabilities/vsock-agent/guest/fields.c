@@ -33,6 +33,8 @@ static bool take(struct request *request, const char *key, char *value) {
     request->env[request->env_count++] = value;
   } else if (strcmp(key, "cwd") == 0) {
     request->cwd = value;
+  } else if (strcmp(key, "user") == 0) {
+    request->user = value;
   } else if (strcmp(key, "path") == 0) {
     request->path = value;
   } else if (strcmp(key, "name") == 0) {
@@ -64,7 +66,7 @@ bool parse_request(struct request *request, const uint8_t *body, size_t size,
   *problem = "the OPEN frame's fields are not ended by NUL";
   if (size == 0 || size > BODY_MAX || body[size - 1] != 0) return false;
   request->arg_count = request->env_count = 0;
-  request->method = request->cwd = request->path = request->name = NULL;
+  request->method = request->cwd = request->path = request->name = request->user = NULL;
   request->pty = request->no_stdin = request->has_uid = request->has_gid = false;
   request->mode = 0644;
   memcpy(request->text, body, size);

@@ -15,7 +15,7 @@ struct request {
   const char *method;
   char *args[FIELDS_MAX + 1], *env[FIELDS_MAX + 1]; // NULL-terminated
   size_t arg_count, env_count;
-  const char *cwd, *path, *name;
+  const char *cwd, *path, *name, *user;
   bool pty, no_stdin, has_uid, has_gid;
   uint16_t rows, cols;
   mode_t mode;

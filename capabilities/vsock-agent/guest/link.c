@@ -118,6 +118,10 @@ void link_send(struct link *link, const uint8_t *id, uint8_t type, const void *b
   link->tx[link->tx_end++] = 0;
 }
 
+void link_cut(struct link *link) {
+  if (link->tx_end < sizeof link->tx) link->tx[link->tx_end++] = 0;
+}
+
 bool link_flush(struct link *link) {
   bool moved = false;
   while (link->writable && link->tx_start < link->tx_end) {

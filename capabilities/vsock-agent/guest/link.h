@@ -51,6 +51,7 @@ int64_t link_deadline(struct link *link);
 
 // Room for `n` frames of the largest size.
 bool link_room(const struct link *link, size_t n);
+void link_cut(struct link *link); // ends half a frame that somebody else has left on the stream
 void link_send(struct link *link, const uint8_t *id, uint8_t type, const void *body, size_t size);
 bool link_flush(struct link *link); // true: some of it went
 bool link_flushed(const struct link *link);

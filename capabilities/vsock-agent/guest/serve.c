@@ -85,8 +85,6 @@ static void wait_for_work(struct server *server, int children, int64_t deadline)
   }
 }
 
-static int64_t earlier(int64_t a, int64_t b) { return a < 0 ? b : b < 0 || a < b ? a : b; }
-
 static int loop(struct server *server, int children) {
   int64_t shutdown_at = -1;
   for (;;) {
@@ -131,7 +129,10 @@ int serve(int fd, enum stream_kind kind, bool restarted, bool guest) {
   server->session.input = input;
   server->guest = guest;
   session_init(&server->session);
-  if (restarted) link_send(&server->link, nobody, FRAME_RESTARTED, NULL, 0);
+  if (restarted) {
+    link_cut(&server->link); // the one that died may have left half a frame
+    link_send(&server->link, nobody, FRAME_RESTARTED, NULL, 0);
+  }
   int code = loop(server, children);
   close(children);
   close(server->link.edges);

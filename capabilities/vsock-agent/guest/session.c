@@ -67,10 +67,18 @@ static void open_exec(struct server *server, const uint8_t *id) {
   struct request *request = &server->request;
   struct session *session = &server->session;
   if (request->arg_count == 0) return send_error(server, id, "exec needs an arg", 0);
+  struct account account;
+  if (request->user && !account_find(&account, request->user)) {
+    if (errno != EINVAL) return send_error(server, id, "/etc/passwd", errno);
+    char text[160];
+    snprintf(text, sizeof text, "no such user: %.128s", request->user);
+    return send_error(server, id, text, 0);
+  }
   struct command command = {
       .argv = request->args,
       .env = request->env,
       .cwd = request->cwd,
+      .account = request->user ? &account : NULL,
       .pty = request->pty,
       .no_stdin = request->no_stdin && !request->pty,
       .rows = request->rows,

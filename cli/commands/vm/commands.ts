@@ -94,7 +94,8 @@ const defineUse = (vm: Command, cli: Cli): void => {
     .option('-i, --stdin', 'pass standard input on (the default)')
     .option('-n, --no-stdin', 'give it an empty standard input')
     .option('-e, --env <NAME=VALUE>', 'set a variable; may be repeated', parseVariable)
-    .option('-w, --cwd <folder>', 'where to run it; /root where absent')
+    .option('-w, --cwd <folder>', 'where to run it; the user’s home where absent')
+    .option('-u, --user <user>', 'as whom: a name of the guest, UID or UID:GID; root where absent')
     .addHelpText(
       'after',
       '\nExamples:\n' +

@@ -8,6 +8,7 @@ export interface ExecOptions {
   readonly stdin: boolean;
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly cwd?: string | undefined;
+  readonly user?: string | undefined;
 }
 
 export const execCommand = async (
@@ -27,6 +28,7 @@ export const execCommand = async (
     hasTty: options.tty,
     hasStdin: options.stdin,
     cwd: options.cwd,
+    user: options.user,
     ...(options.env === undefined ? {} : { env: options.env }),
   });
 };

@@ -294,6 +294,8 @@ export const execRequest = z.strictObject({
   argv: z.array(z.string()).min(1),
   env: z.record(z.string(), z.string()).default({}),
   cwd: z.string().optional(),
+  /** In the guest: a name, UID or UID:GID; root where absent. */
+  user: z.string().min(1).max(64).optional(),
   pty: z.object({ rows: z.int().min(1), columns: z.int().min(1) }).optional(),
   stdin: z.boolean().default(true),
 });

@@ -117,6 +117,7 @@ export const execRoute = (
         env: input.env,
         stdin: input.stdin,
         ...(input.cwd === undefined ? {} : { cwd: input.cwd }),
+        ...(input.user === undefined ? {} : { user: input.user }),
         ...(input.pty === undefined ? {} : { pty: input.pty }),
         onStdout: (chunk) => send(execFrame.stdout, chunk),
         onStderr: (chunk) => send(execFrame.stderr, chunk),

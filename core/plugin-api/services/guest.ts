@@ -14,6 +14,8 @@ export interface ExecOptions {
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** In the guest: a name, UID or UID:GID; root where absent. */
+  readonly user?: string;
   readonly pty?: { readonly rows: number; readonly columns: number };
   /** False: the command's standard input is empty. */
   readonly stdin: boolean;

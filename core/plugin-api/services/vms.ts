@@ -1,6 +1,7 @@
 import { serviceRef } from '../../capability.ts';
 import type { ProcessIdentity } from '../../host/executor.ts';
 import type { VmRecord } from '../../vm/record.ts';
+import type { Guest } from './guest.ts';
 
 /** VM records, and what there is to say of running ones. Core provides it. */
 export interface Vms {
@@ -8,6 +9,11 @@ export interface Vms {
   get(nameOrId: string): VmRecord;
   list(): readonly VmRecord[];
   isRunning(vm: { readonly id: string }): boolean;
+  /**
+   * The agent in it, for who comes before the capability that brings it.
+   * @throws BangerError VM_NOT_RUNNING where none answers
+   */
+  guest(vm: { readonly id: string; readonly name: string }): Guest;
   /**
    * Adds or replaces the condition of that kind (`cow-full`) of a VM that starts or runs, for `vm list` and
    * `vm show`; no detail removes it. It goes with the run; of another VM nothing is noted.

@@ -19,6 +19,7 @@ import { createExecutor, executorPath } from '../../../core/host/create-executor
 import type { Executor } from '../../../core/host/executor.ts';
 import { openHelpersLock, type HelpersLock } from '../../../core/host/helpers-lock.ts';
 import type { PathObserved } from '../../../core/host/owned-path.ts';
+import type { ExecSession } from '../../../core/plugin-api/services/guest.ts';
 import type { Ledger } from '../../../core/ledger/ledger.ts';
 import type { Store } from '../../../core/store/store.ts';
 import type { VmRecord } from '../../../core/vm/record.ts';
@@ -277,6 +278,16 @@ describe('ssh', () => {
   });
 
   describe('connect', () => {
+    const unreachable = (): never => {
+      throw new BangerError('GUEST_UNREACHABLE', 'nobody is there');
+    };
+    const ended = (code: number): ExecSession => ({
+      write: unreachable,
+      endInput: unreachable,
+      signal: unreachable,
+      resize: unreachable,
+      result: Promise.resolve({ kind: 'exit', code }),
+    });
     const options = (change: Partial<ConnectOptions> = {}): ConnectOptions => ({
       vms: {
         get: (name) => {
@@ -284,6 +295,7 @@ describe('ssh', () => {
           return vm;
         },
         isRunning: () => true,
+        guest: unreachable,
       },
       addresses: {
         of: () => ({ address: '127.0.0.1', prefixLength: 8, gateway: '127.0.0.1', bridge: 'lo' }),
@@ -314,12 +326,28 @@ describe('ssh', () => {
       expect(other.logins()).toBe(0);
     });
 
+    it('says at once where the image has no server, and waits for one that comes', async () => {
+      await hostKey();
+      const answer = (code: number): ConnectOptions['vms'] => ({
+        ...options().vms,
+        guest: () => ({ exec: async () => ended(code) }),
+      });
+      const none = connect(vm.name, options({ vms: answer(127), readyTimeoutMs: 600_000 }), never);
+      await expect(none).rejects.toMatchObject({
+        code: 'SSH_UNREACHABLE',
+        message: "there is no SSH server in VM 'box'",
+        remedy: expect.stringContaining('banger vm exec box') as string,
+      });
+      const late = connect(vm.name, options({ vms: answer(0), readyTimeoutMs: 300 }), never);
+      await expect(late).rejects.toThrow(/no SSH login .* ECONNREFUSED/);
+    });
+
     it.each([
       ['an unknown VM', 'VM_UNKNOWN', () => options(), 'nobody'],
       [
         'a VM that does not run',
         'VM_NOT_RUNNING',
-        () => options({ vms: { get: () => vm, isRunning: () => false } }),
+        () => options({ vms: { get: () => vm, isRunning: () => false, guest: unreachable } }),
         'box',
       ],
       ['a VM without a network', 'SSH_UNREACHABLE', () => options({ addresses: undefined }), 'box'],

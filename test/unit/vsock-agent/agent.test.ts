@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Agent, ExecRequest } from '../../../capabilities/vsock-agent/agent.ts';
 import { encodeFrame, FrameType } from '../../../capabilities/vsock-agent/frames.ts';
 import type { Exit, Session } from '../../../capabilities/vsock-agent/session.ts';
+import { itUnless, needsRoot } from '../../support/skip.ts';
 import { buildGuestHandlers, exited, type GuestHandlers } from './guest-handler.ts';
 
 let guest: GuestHandlers;
@@ -105,6 +106,25 @@ describe('exec', () => {
     expect(stdout).toBe(
       '/usr\nb=c d /root\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n',
     );
+  });
+
+  itUnless(needsRoot(), 'runs as whoever is asked for', async () => {
+    const who = 'id -u; id -g; id -G; echo "$HOME $USER $LOGNAME"; pwd';
+    // Debian's own numbers of these two.
+    expect((await sh(who, { user: 'nobody', cwd: undefined })).stdout).toBe(
+      '65534\n65534\n65534\n/nonexistent nobody nobody\n/\n',
+    );
+    expect((await sh(who, { user: '33:4', cwd: '/' })).stdout).toBe(
+      '33\n4\n4\n/var/www www-data www-data\n/\n',
+    );
+    expect((await sh(who, { user: '54321', cwd: undefined })).stdout).toBe(
+      '54321\n54321\n54321\n/ 54321 54321\n/\n',
+    );
+    const pty = { rows: 24, columns: 80 };
+    const { stdout } = await sh('stat -c %U $(tty); echo hi > /dev/tty', { user: 'nobody', pty });
+    expect(stdout).toBe('nobody\r\nhi\r\n');
+    for (const user of ['no such', '4294967295', 'root:0', ''])
+      await expect(sh('true', { user })).rejects.toThrow(/^no such user/);
   });
 
   it('carries megabytes both ways', async () => {

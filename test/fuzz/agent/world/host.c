@@ -51,7 +51,8 @@ void unwire(struct unwire *in, const uint8_t *data, size_t size,
     if (!zero) return;
     data += n + 1;
     size -= n + 1;
-    take(in->rx, decoded(in->rx, in->size));
+    // An empty one is nothing.
+    if (in->size > 0) take(in->rx, decoded(in->rx, in->size));
     in->size = 0;
   }
 }

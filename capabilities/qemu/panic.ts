@@ -1,0 +1,61 @@
+import { open, stat } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A panic's report is some kilobytes; the line that we look for is at its beginning. */
+const tailBytes = 64 * 1024;
+const pollMs = 50;
+const reasonMax = 200;
+
+const isAbsent = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ENOENT';
+
+/** Where a run's part of the console's log begins: the file goes on from run to run. */
+export const consoleEnd = async (path: string): Promise<number> => {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isAbsent(error)) return 0;
+    throw error;
+  }
+};
+
+/** The end of a file, from `from` on unless the file has been begun anew. */
+const readEnd = async (path: string, from: number): Promise<string> => {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    const start = Math.max(from > size ? 0 : from, size - tailBytes);
+    const { buffer, bytesRead } = await file.read(
+      Buffer.alloc(size - start),
+      0,
+      size - start,
+      start,
+    );
+    return buffer.subarray(0, bytesRead).toString('latin1');
+  } finally {
+    await file.close();
+  }
+};
+
+/**
+ * Why the guest's kernel has panicked, as its console tells, or undefined. The guest can write what it likes there: it
+ * says so of itself alone.
+ * @param forMs how long what the guest said last may be on its way into the file
+ */
+export const readPanic = async (
+  path: string,
+  from: number,
+  forMs: number,
+): Promise<string | undefined> => {
+  const end = performance.now() + forMs;
+  for (;;) {
+    const text = await readEnd(path, from).catch((error: unknown) => {
+      if (isAbsent(error)) return '';
+      throw error;
+    });
+    const reason = /Kernel panic - not syncing: ?([\x20-\x7e]*)/.exec(text)?.[1];
+    if (reason !== undefined) return reason.trim().slice(0, reasonMax);
+    if (performance.now() > end) return undefined;
+    await delay(pollMs);
+  }
+};
