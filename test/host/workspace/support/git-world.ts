@@ -1,0 +1,178 @@
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createExecutor, executorPath } from '../../../../core/host/create-executor.ts';
+import { openHelpersLock, type HelpersLock } from '../../../../core/host/helpers-lock.ts';
+import type { VmRecord } from '../../../../core/plugin-api/index.ts';
+import { workspaceCapability } from '../../../../capabilities/workspace/index.ts';
+import type { Handlers } from '../../../../core/capability.ts';
+import type { OperationContext } from '../../../../core/plugin-api/index.ts';
+import type { Ledger } from '../../../../core/ledger/ledger.ts';
+import type { ClaimRows } from '../../../../core/ledger/rows.ts';
+import type { Store } from '../../../../core/store/store.ts';
+import { createTestLedger, testHost } from '../../../support/ledger.ts';
+import { silentLog } from '../../../support/silent-log.ts';
+import { localGuest } from './local-guest.ts';
+
+const never = new AbortController().signal;
+
+export interface Ran {
+  readonly code: number;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+/** Folders of the test's own for the host and for the guest, and the capability between them. */
+export class GitWorld {
+  readonly root: string;
+  readonly host: string;
+  readonly guestPath: string;
+  readonly state: string;
+  readonly ledger: Ledger;
+  readonly rows: ClaimRows;
+  readonly notices: string[] = [];
+  isRunning = true;
+  readonly #store: Store;
+  readonly #lock: HelpersLock;
+  readonly handlers: Handlers;
+  readonly vm: VmRecord;
+
+  private constructor(
+    root: string,
+    lock: HelpersLock,
+    kept: { ledger: Ledger; rows: ClaimRows; store: Store },
+    handlers: Handlers,
+    vm: VmRecord,
+  ) {
+    this.root = root;
+    this.host = join(root, 'host');
+    this.guestPath = join(root, 'guest', 'repo');
+    this.state = join(root, 'state');
+    this.ledger = kept.ledger;
+    this.rows = kept.rows;
+    this.#store = kept.store;
+    this.#lock = lock;
+    this.vm = vm;
+    this.handlers = handlers;
+  }
+
+  static async create(
+    options: { config?: object; guestEnv?: Readonly<Record<string, string>> } = {},
+  ): Promise<GitWorld> {
+    const root = await realpath(await mkdtemp(join(tmpdir(), 'bgr-ws-')));
+    for (const name of ['host', 'guest', 'state', 'home']) await mkdir(join(root, name));
+    const lock = await openHelpersLock(join(root, 'lock'), () => undefined);
+    const exec = createExecutor({
+      log: silentLog,
+      helpersLock: lock,
+      path: executorPath(process.env['PATH']),
+      isRoot: process.getuid?.() === 0,
+    });
+    const capability = workspaceCapability;
+    const host = testHost(join(root, 'state'), exec);
+    const kept = await createTestLedger([capability], host);
+    const vm: VmRecord = {
+      id: 'vm-1',
+      name: 'box',
+      image: 'i',
+      vcpus: 1,
+      memoryMib: 64,
+      diskBytes: 1,
+      ephemeral: false,
+      createdAt: 'now',
+    };
+    let world: GitWorld | undefined;
+    const handlers = await capability.setup({
+      config: capability.config.parse(options.config ?? {}),
+      services: {
+        vms: { get: () => vm, isRunning: () => world?.isRunning === true },
+        guests: { of: () => localGuest(join(root, 'guest'), options.guestEnv) },
+      },
+      claims: kept.ledger.bind(capability, null, never),
+      claimsOf: ({ id }, signal) =>
+        kept.ledger.bind(capability, { vmId: id, runId: 'run-1', isUnwound: false }, signal),
+      exec,
+      instance: host.instance,
+      directory: host.directory,
+      configDirectory: '/nowhere',
+      cacheDirectory: '/nowhere',
+      log: silentLog,
+    });
+    world = new GitWorld(root, lock, kept, handlers, vm);
+    return world;
+  }
+
+  readonly operation: OperationContext = {
+    id: 'operation-1',
+    kind: 'test',
+    signal: never,
+    log: silentLog,
+    progress: () => undefined,
+    notice: (text) => {
+      this.notices.push(text);
+    },
+  };
+
+  /** The output's type is the caller's to name. */
+  async action<T>(name: string, input: object): Promise<T> {
+    const action = this.handlers.actions?.[name];
+    if (action === undefined) throw new Error(`no action ${name}`);
+    return (await action.run(input, this.operation)) as T;
+  }
+
+  prepare<T>(input: object = {}): Promise<T> {
+    return this.action('prepare', {
+      vm: 'box',
+      path: this.host,
+      guestPath: this.guestPath,
+      ...input,
+    });
+  }
+
+  /** git as the user runs it, with nobody's settings. @throws Error unless it exits with 0 */
+  async git(cwd: string, args: readonly string[], input?: Buffer): Promise<string> {
+    const ran = await this.run('git', args, cwd, input);
+    if (ran.code !== 0) throw new Error(`git ${args.join(' ')}: ${ran.stderr}`);
+    return ran.stdout.toString('latin1').replace(/\n$/, '');
+  }
+
+  run(
+    file: string,
+    args: readonly string[],
+    cwd: string,
+    input?: Buffer,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Ran> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(file, args, {
+        cwd,
+        env: {
+          PATH: process.env['PATH'],
+          HOME: join(this.root, 'home'),
+          GIT_CONFIG_NOSYSTEM: '1',
+          GIT_AUTHOR_NAME: 'A',
+          GIT_AUTHOR_EMAIL: 'a@example.org',
+          GIT_COMMITTER_NAME: 'A',
+          GIT_COMMITTER_EMAIL: 'a@example.org',
+          ...env,
+        },
+      });
+      const out: Buffer[] = [];
+      let stderr = '';
+      child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+      child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+      child.once('error', reject);
+      child.once('close', (code) => {
+        resolve({ code: code ?? 255, stdout: Buffer.concat(out), stderr });
+      });
+      child.stdin.on('error', () => undefined).end(input);
+    });
+  }
+
+  async dispose(): Promise<void> {
+    this.#store.close();
+    await this.#lock.close();
+    await rm(this.root, { recursive: true, force: true });
+  }
+}
