@@ -32,7 +32,7 @@ export class GitWorld {
   readonly ledger: Ledger;
   readonly rows: ClaimRows;
   readonly notices: string[] = [];
-  isRunning = true;
+  readonly power: { isOn: boolean };
   readonly #store: Store;
   readonly #lock: HelpersLock;
   readonly handlers: Handlers;
@@ -42,7 +42,7 @@ export class GitWorld {
     root: string,
     lock: HelpersLock,
     kept: { ledger: Ledger; rows: ClaimRows; store: Store },
-    handlers: Handlers,
+    { handlers, power }: { handlers: Handlers; power: { isOn: boolean } },
     vm: VmRecord,
   ) {
     this.root = root;
@@ -55,6 +55,7 @@ export class GitWorld {
     this.#lock = lock;
     this.vm = vm;
     this.handlers = handlers;
+    this.power = power;
   }
 
   static async create(
@@ -82,11 +83,11 @@ export class GitWorld {
       ephemeral: false,
       createdAt: 'now',
     };
-    let world: GitWorld | undefined;
+    const power = { isOn: true };
     const handlers = await capability.setup({
       config: capability.config.parse(options.config ?? {}),
       services: {
-        vms: { get: () => vm, isRunning: () => world?.isRunning === true },
+        vms: { get: () => vm, isRunning: () => power.isOn },
         guests: { of: () => localGuest(join(root, 'guest'), options.guestEnv) },
       },
       claims: kept.ledger.bind(capability, null, never),
@@ -99,8 +100,7 @@ export class GitWorld {
       cacheDirectory: '/nowhere',
       log: silentLog,
     });
-    world = new GitWorld(root, lock, kept, handlers, vm);
-    return world;
+    return new GitWorld(root, lock, kept, { handlers, power }, vm);
   }
 
   readonly operation: OperationContext = {
