@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createExecutor, executorPath } from '../../../../core/host/create-executor.ts';
 import { openHelpersLock, type HelpersLock } from '../../../../core/host/helpers-lock.ts';
-import type { VmRecord } from '../../../../core/plugin-api/index.ts';
+import type { Claims, VmRecord } from '../../../../core/plugin-api/index.ts';
 import { workspaceCapability } from '../../../../capabilities/workspace/index.ts';
 import type { Handlers } from '../../../../core/capability.ts';
 import type { OperationContext } from '../../../../core/plugin-api/index.ts';
@@ -113,6 +113,11 @@ export class GitWorld {
       this.notices.push(text);
     },
   };
+
+  /** As hooks get them. */
+  claims(): Claims {
+    return this.ledger.bind(workspaceCapability, { vmId: this.vm.id, runId: 'run-1' }, never);
+  }
 
   /** The output's type is the caller's to name. */
   async action<T>(name: string, input: object): Promise<T> {
