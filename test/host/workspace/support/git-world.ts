@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createExecutor, executorPath } from '../../../../core/host/create-executor.ts';
 import { openHelpersLock, type HelpersLock } from '../../../../core/host/helpers-lock.ts';
-import type { Claims, VmRecord } from '../../../../core/plugin-api/index.ts';
+import type { Claims, Guest, VmRecord } from '../../../../core/plugin-api/index.ts';
 import { workspaceCapability } from '../../../../capabilities/workspace/index.ts';
 import type { Handlers } from '../../../../core/capability.ts';
 import type { OperationContext } from '../../../../core/plugin-api/index.ts';
@@ -23,11 +23,21 @@ export interface Ran {
   readonly stderr: string;
 }
 
+export interface GitWorldOptions {
+  readonly config?: object;
+  readonly guestEnv?: Readonly<Record<string, string>>;
+  /** A guest elsewhere, and where its repository is to be. */
+  readonly elsewhere?: { readonly guest: Guest; readonly path: string };
+}
+
 /** Folders of the test's own for the host and for the guest, and the capability between them. */
-export class GitWorld {
+export class GitWorld implements AsyncDisposable {
   readonly root: string;
   readonly host: string;
+  /** Where the repository is for the guest. */
   readonly guestPath: string;
+  /** Where it can be read and changed here. */
+  readonly mirror: string;
   readonly state: string;
   readonly ledger: Ledger;
   readonly rows: ClaimRows;
@@ -44,10 +54,12 @@ export class GitWorld {
     kept: { ledger: Ledger; rows: ClaimRows; store: Store },
     { handlers, power }: { handlers: Handlers; power: { isOn: boolean } },
     vm: VmRecord,
+    elsewhere: string | undefined,
   ) {
     this.root = root;
     this.host = join(root, 'host');
-    this.guestPath = join(root, 'guest', 'repo');
+    this.mirror = join(root, 'guest', 'repo');
+    this.guestPath = elsewhere ?? this.mirror;
     this.state = join(root, 'state');
     this.ledger = kept.ledger;
     this.rows = kept.rows;
@@ -58,9 +70,7 @@ export class GitWorld {
     this.power = power;
   }
 
-  static async create(
-    options: { config?: object; guestEnv?: Readonly<Record<string, string>> } = {},
-  ): Promise<GitWorld> {
+  static async create(options: GitWorldOptions = {}): Promise<GitWorld> {
     const root = await realpath(await mkdtemp(join(tmpdir(), 'bgr-ws-')));
     for (const name of ['host', 'guest', 'state', 'home']) await mkdir(join(root, name));
     const lock = await openHelpersLock(join(root, 'lock'), () => undefined);
@@ -88,7 +98,14 @@ export class GitWorld {
       config: capability.config.parse(options.config ?? {}),
       services: {
         vms: { get: () => vm, isRunning: () => power.isOn },
-        guests: { of: () => localGuest(join(root, 'guest'), options.guestEnv) },
+        guests: {
+          of: () =>
+            options.elsewhere?.guest ??
+            localGuest(join(root, 'guest'), {
+              PATH: `${join(root, 'guest-bin')}:${process.env['PATH'] ?? ''}`,
+              ...options.guestEnv,
+            }),
+        },
       },
       claims: kept.ledger.bind(capability, null, never),
       claimsOf: ({ id }, signal) =>
@@ -100,7 +117,7 @@ export class GitWorld {
       cacheDirectory: '/nowhere',
       log: silentLog,
     });
-    return new GitWorld(root, lock, kept, { handlers, power }, vm);
+    return new GitWorld(root, lock, kept, { handlers, power }, vm, options.elsewhere?.path);
   }
 
   readonly operation: OperationContext = {
@@ -113,6 +130,13 @@ export class GitWorld {
       this.notices.push(text);
     },
   };
+
+  /** A program that the guest finds before any other of its name. */
+  async putGuestProgram(name: string, script: string): Promise<void> {
+    const folder = join(this.root, 'guest-bin');
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, name), `#!/bin/sh\n${script}`, { mode: 0o755 });
+  }
 
   /** As hooks get them. */
   claims(): Claims {
@@ -179,5 +203,8 @@ export class GitWorld {
     this.#store.close();
     await this.#lock.close();
     await rm(this.root, { recursive: true, force: true });
+  }
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
   }
 }

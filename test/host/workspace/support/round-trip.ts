@@ -80,10 +80,23 @@ const only = (tree: ReadonlyMap<string, string>, names: ReadonlySet<string>): Ma
 const indexOf = (folder: string): Promise<string> =>
   readFile(join(folder, '.git', 'index'), 'latin1').catch(() => 'none');
 
+/** Keeps `mirror` and the guest's repository the same, where these are not one folder. */
+export interface Carrier {
+  fetch(): Promise<void>;
+  put(): Promise<void>;
+}
+
+const here: Carrier = { fetch: () => Promise.resolve(), put: () => Promise.resolve() };
+
 /** In, changed in the guest, out as a patch onto a clean checkout, and by a pull into the host's working tree. */
-export const roundTrip = async (world: GitWorld, seed: number, counts: Counts): Promise<void> => {
+export const roundTrip = async (
+  world: GitWorld,
+  seed: number,
+  counts: Counts,
+  { fetch, put }: Carrier = here,
+): Promise<void> => {
   const random = new Random(seed);
-  const { host, guestPath } = world;
+  const { host, mirror } = world;
   await makeHost(world, random, counts);
   const before = await readTree(host);
   const hostTracked = await tracked(world, host);
@@ -94,17 +107,20 @@ export const roundTrip = async (world: GitWorld, seed: number, counts: Counts): 
 
   const { base } = await world.prepare<{ base: string | null }>();
   expect(await readTree(host)).toEqual(before);
-  const shared = await readTree(guestPath);
+  await fetch();
+  const shared = await readTree(mirror);
   expect(shared).toEqual(only(before, hostTracked));
-  expect(await status(guestPath)).toBe(hostStatus);
+  expect(await status(mirror)).toBe(hostStatus);
 
-  await editGuest(guestPath, random, counts, (args) => world.git(guestPath, args));
-  const guest = await readTree(guestPath);
-  const guestIndex = await indexOf(guestPath);
+  await editGuest(mirror, random, counts, (args) => world.git(mirror, args));
+  await put();
+  const guest = await readTree(mirror);
+  const guestIndex = await indexOf(mirror);
   const exported = await world.action<WorkspaceExported>('export', { vm: 'box' });
   expect(exported.isTried).toBe(true);
-  expect(await readTree(guestPath)).toEqual(guest);
-  expect(await indexOf(guestPath)).toBe(guestIndex);
+  await fetch();
+  expect(await readTree(mirror)).toEqual(guest);
+  expect(await indexOf(mirror)).toBe(guestIndex);
   expect(await readTree(host)).toEqual(before);
   await onCleanCheckout(world, base, exported, guest, counts);
 
