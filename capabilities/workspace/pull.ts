@@ -53,6 +53,9 @@ export const pull = async (
   return { vm: vm.name, repository: repository.top, changes };
 };
 
+/** git's exit code for options that it does not know. */
+const gitUsage = 129;
+
 const merge = async (
   view: View,
   repository: Repository,
@@ -75,8 +78,16 @@ const merge = async (
   ];
   const merged = await git(
     ['merge-tree', '--write-tree', '--name-only', '--no-messages', left, right],
-    [0, 1],
+    [0, 1, gitUsage],
   );
+  if (merged.exitCode === gitUsage)
+    throw new BangerError(
+      'TOOL_MISSING',
+      'git on this host is older than 2.38 and cannot merge so',
+      {
+        remedy: `Install a newer git, or take a patch: banger vm workspace export ${vmName} --output FILE.`,
+      },
+    );
   const [tree = '', ...conflicts] = merged.stdout.split('\n').filter((line) => line !== '');
   if (merged.exitCode === 1) throw conflict(vmName, [...new Set(conflicts)]);
   const changes = await differences(view, ours, tree, signal);

@@ -104,6 +104,8 @@ describe('one VM', () => {
       await world.ok(['vm', 'workspace', 'status', 'box', '--json']),
     ) as WorkspaceStatus;
     expect(status).toMatchObject({ unsaved: null, guest: { commits: 1 }, host: { changes: [] } });
+    // The next daemon knows of it, and a call waits until it has found the VM again.
+    await world.killDaemon();
     await writeFile(join(project, 'beside'), 'of the host');
     await world.ok(['vm', 'workspace', 'pull', 'box']);
     const {

@@ -306,7 +306,45 @@ describe('a prepare that fails', () => {
   });
 });
 
+describe('export', () => {
+  it('from another commit has what came after it, and does not count as all', async () => {
+    await begin();
+    await world.prepare();
+    await writeFile(inGuest('b'), 'committed\n');
+    await world.git(guest, ['add', '-A']);
+    await world.git(guest, ['commit', '-q', '-m', 'in the guest']);
+    await writeFile(inGuest('c'), 'not yet\n');
+    const after = await world.action<WorkspaceExported>('export', {
+      vm: 'box',
+      baseCommit: 'HEAD',
+    });
+    expect(after.isTried).toBe(false);
+    const patch = await text(after.patch);
+    expect(patch).toContain('b/c');
+    expect(patch).not.toContain('b/b');
+    expect((await status()).unsaved).toContain('never exported');
+    await expect(
+      world.action('export', { vm: 'box', baseCommit: 'no-such' }),
+    ).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+    await exported();
+    expect((await status()).unsaved).toBeNull();
+  });
+});
+
 describe('pull', () => {
+  it('writes line ends as the working tree has them', async () => {
+    await begin({ a: 'one\ntwo\nthree\n' });
+    await world.git(host, ['config', 'core.autocrlf', 'true']);
+    await rm(inHost('a'));
+    await world.git(host, ['checkout', '-q', 'a']);
+    expect(await text(inHost('a'))).toBe('one\r\ntwo\r\nthree\r\n');
+    await world.prepare();
+    await writeFile(inGuest('a'), 'one\nTWO\nthree\n');
+    await pull();
+    expect(await text(inHost('a'))).toBe('one\r\nTWO\r\nthree\r\n');
+    expect(await world.git(host, ['diff', '--stat'])).toContain('2 +-');
+  });
+
   it('keeps what the host has changed, also in the same file, and can be repeated', async () => {
     await begin({ a: 'one\ntwo\nthree\nfour\nfive\nsix\n' });
     await world.prepare();
