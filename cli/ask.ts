@@ -7,7 +7,12 @@ export const canAsk = (cli: Cli): boolean =>
 
 /** Asks on standard error, where everything is said. Anything but yes is no; so is the end of input. */
 export const ask = async (question: string): Promise<boolean> => {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  // The terminal's own line editing does, and it writes no escape sequences.
+  const lines = createInterface({
+    input: process.stdin,
+    output: process.stderr,
+    terminal: false,
+  });
   const ended = new AbortController();
   lines.once('close', () => {
     ended.abort();

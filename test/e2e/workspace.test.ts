@@ -128,7 +128,11 @@ describe('one VM', () => {
       await using made = await GitWorld.create({ elsewhere: { guest: guestBy(inBox), path } });
       const { mirror } = made;
       const tar = async (input?: Buffer): Promise<Buffer> => {
-        const argv = input === undefined ? ['tar', 'c', '-C', path, '.'] : ['tar', 'x', '-C', path];
+        const script =
+          input === undefined
+            ? `tar c -C ${path} .`
+            : `rm -rf ${path} && mkdir ${path} && tar x -C ${path}`;
+        const argv = ['sh', '-c', script];
         const { file, args, env } = inBox(argv);
         const ran = await made.run(file, args, made.root, input, env as Record<string, string>);
         if (ran.code !== 0) throw new Error(`tar in the guest: ${ran.stderr}`);
@@ -142,7 +146,6 @@ describe('one VM', () => {
         },
         put: async () => {
           const packed = await made.run('tar', ['c', '-C', mirror, '.'], made.root);
-          await world.guest('box', `rm -rf ${path}; mkdir ${path}`);
           await tar(packed.stdout);
         },
       });

@@ -198,6 +198,20 @@ describe('submodules', () => {
     expect(await text(inGuest('lib/x/file'))).toBe('changed\n');
     expect(await world.git(inGuest('lib/x'), ['status', '--porcelain'])).toBe(' M file');
     await expect(text(mark)).rejects.toMatchObject({ code: 'ENOENT' });
+    // What is changed inside of it does not come back, so it is told.
+    expect((await status()).unsaved).toBeNull();
+    await writeFile(inGuest('lib/x/file'), 'of the guest\n');
+    expect(await status()).toMatchObject({
+      guest: { changedInside: 1, changes: [] },
+      unsaved: expect.stringContaining('inside') as string,
+    });
+  });
+
+  it('and so are repositories that the guest makes inside', async () => {
+    await world.git(host, ['reset', '-q', '--hard', 'HEAD^']);
+    await world.prepare();
+    await world.git(guest, ['clone', '-q', guest, 'nested']);
+    expect(await status()).toMatchObject({ guest: { changedInside: 1 } });
   });
 });
 

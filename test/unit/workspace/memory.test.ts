@@ -14,7 +14,14 @@ const second = 'b'.repeat(40);
 const memory = (seen: Partial<Memory['seen']> = {}): Memory => ({
   shared: first,
   saved: [first],
-  seen: { tree: first, elsewhere: 0, at: '2026-01-01T00:00:00.000Z', isFinal: true, ...seen },
+  seen: {
+    tree: first,
+    elsewhere: 0,
+    inner: 0,
+    at: '2026-01-01T00:00:00.000Z',
+    isFinal: true,
+    ...seen,
+  },
 });
 
 describe('what a VM’s deletion would lose', () => {
@@ -30,6 +37,7 @@ describe('what a VM’s deletion would lose', () => {
 
   it('is what no export brings along', () => {
     expect(unsaved(memory({ elsewhere: 2 }), '/root/repo')).toContain('2 commits');
+    expect(unsaved(memory({ inner: 1 }), '/root/repo')).toContain('1 repositories or submodules');
   });
 
   it('is not known of a VM that has run since, and is said so', () => {

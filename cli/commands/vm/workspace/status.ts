@@ -37,11 +37,15 @@ const side = ({ head, branch, changes, isCut }: Side): string =>
 const commits = ({
   commits: ahead,
   commitsElsewhere,
+  changedInside,
 }: NonNullable<WorkspaceStatus['guest']>): string =>
   `${String(ahead)} on top of the base` +
   (commitsElsewhere === 0
     ? ''
-    : `, ${String(commitsElsewhere)} on other branches or in the stash, which no export brings along`);
+    : `, ${String(commitsElsewhere)} on other branches or in the stash, which no export brings along`) +
+  (changedInside === 0
+    ? ''
+    : `; ${String(changedInside)} repositories or submodules inside have changes, which no export brings along`);
 
 const shown = 20;
 

@@ -105,11 +105,14 @@ export const roundTrip = async (
   const hostStatus = await status(host);
   const hostIndex = await indexOf(host);
 
-  const { base } = await world.prepare<{ base: string | null }>();
+  const includeUntracked = random.chance(0.15);
+  const mode = random.chance(0.15) ? 'full_copy' : 'shallow_overlay';
+  count(counts, `as a ${mode}`, ...(includeUntracked ? ['with untracked files'] : []));
+  const { base } = await world.prepare<{ base: string | null }>({ mode, includeUntracked });
   expect(await readTree(host)).toEqual(before);
   await fetch();
   const shared = await readTree(mirror);
-  expect(shared).toEqual(only(before, hostTracked));
+  expect(shared).toEqual(includeUntracked ? before : only(before, hostTracked));
   expect(await status(mirror)).toBe(hostStatus);
 
   await editGuest(mirror, random, counts, (args) => world.git(mirror, args));
