@@ -117,6 +117,8 @@ export const workspaceStatus = z.object({
       commits: z.number(),
       /** Commits on other branches and in the stash that no export brings along. */
       commitsElsewhere: z.number(),
+      /** Submodules with changes, and repositories that were made inside; no export brings them along either. */
+      changedInside: z.number(),
     })
     .nullable(),
   guestError: z.string().nullable(),

@@ -19,7 +19,8 @@ trap 'exit 129' HUP INT TERM
 
 /**
  * Arguments: folder, branch (empty: detached), base commit (empty: none), commit of the index, commit of the working
- * tree, object format. Standard input: lines `shallow ID`, `ref ID NAME`, `config KEY VALUE`, then `pack` and a pack.
+ * tree, object format. Standard input: lines `shallow ID`, `ref ID NAME`, `submodule PATH`, `config KEY VALUE`, then
+ * `pack` and a pack.
  */
 export const unpackScript = `${begin}
 path=$1 branch=$2 base=$3 index=$4 tree=$5 format=$6
@@ -38,6 +39,7 @@ while IFS= read -r line && [ "$line" != pack ]; do
   case $line in
     'shallow '*) printf '%s\\n' "$rest" >>.git/shallow ;;
     'ref '*) printf '%s\\n' "$rest" >>.git/packed-refs ;;
+    'submodule '*) printf '%s\\n' "$rest" >>.git/banger-submodules ;;
     'config '*) git config "\${rest%% *}" "\${rest#* }" ;;
   esac
 done
@@ -97,6 +99,18 @@ printf 'commits %s\\n' "$commits"
 elsewhere=$({ [ ! -f .git/banger-known ] || sed 's/^/^/' .git/banger-known; [ -z "$head" ] || echo "^$head"; } |
   git rev-list --count --ignore-missing --branches --glob=refs/stash --stdin)
 printf 'elsewhere %s\\n' "$elsewhere"
+links=$(GIT_INDEX_FILE=$copy git ls-files -s | grep -c '^160000 ' || :)
+known=$(git ls-tree -r refs/banger/in | grep -c '^160000 ' || :)
+inner=$((links > known ? links - known : 0))
+if [ -f .git/banger-submodules ]; then
+  while IFS= read -r sub; do
+    rm -f "$copy"
+    [ "$(cd "$sub" && cp -p "$(git rev-parse --git-path index)" "$copy" && GIT_INDEX_FILE=$copy git add -A . &&
+      GIT_INDEX_FILE=$copy git write-tree)" = "$(cd "$sub" && git rev-parse 'refs/banger/in^{tree}')" ] ||
+      inner=$((inner + 1))
+  done <.git/banger-submodules
+fi
+printf 'inner %s\\n' "$inner"
 git cat-file -e "$shared" 2>/dev/null || shared=refs/banger/base
 echo files
 git -c core.quotePath=true diff-tree -r --no-renames --name-status "$shared" "$tree" | head -n "$most"

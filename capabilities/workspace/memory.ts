@@ -13,6 +13,8 @@ const schema = z.object({
     tree: z.string(),
     /** Commits that no export brings along. */
     elsewhere: z.number(),
+    /** Submodules that have changed, and repositories that were made in it: no export brings them along either. */
+    inner: z.number(),
     at: z.string(),
     /** Looked at as the VM stopped, and it has not run since. */
     isFinal: z.boolean(),
@@ -51,6 +53,8 @@ export const unsaved = (
     return `has changes in ${guestPath} that were never exported (seen ${seen.at})`;
   if (seen.elsewhere > 0)
     return `has ${String(seen.elsewhere)} commits in ${guestPath} on other branches or in the stash, which no export brings along (seen ${seen.at})`;
+  if (seen.inner > 0)
+    return `has ${String(seen.inner)} repositories or submodules inside ${guestPath} with changes that no export brings along (seen ${seen.at})`;
   return isCurrent
     ? undefined
     : `has run since its workspace ${guestPath} was looked at last (${seen.at}, all was exported then), so there may be changes`;

@@ -107,13 +107,13 @@ const gitNeeds = 2 * 1024 ** 3;
 /**
  * Applies a patch to a base in an index of the view's own, where no file is touched, and where git refuses paths
  * that lead outside, into `.git` or through a symlink.
- * @returns the tree that comes of it
+ * @returns the tree that comes of it, which is the guest's: what was lost on the way would make another one
  * @throws BangerError GUEST_DATA
  */
 export const tryPatch = async (
   view: View,
   base: string | null,
-  { path, bytes }: Patch,
+  patch: Patch,
   maxPatch: number,
   signal: AbortSignal,
 ): Promise<string> => {
@@ -121,12 +121,16 @@ export const tryPatch = async (
   const env = { GIT_INDEX_FILE: index };
   try {
     await view.git(base === null ? ['read-tree', '--empty'] : ['read-tree', base], { signal, env });
-    if (bytes > 0) {
+    if (patch.bytes > 0) {
       await view
-        .bounded(['apply', '--cached', '--whitespace=nowarn', path], gitNeeds + 4 * maxPatch, {
-          signal,
-          env,
-        })
+        .bounded(
+          ['apply', '--cached', '--whitespace=nowarn', patch.path],
+          gitNeeds + 4 * maxPatch,
+          {
+            signal,
+            env,
+          },
+        )
         .catch((error: unknown) => {
           if (!(error instanceof BangerError) || error.code !== 'COMMAND_FAILED') throw error;
           const said = error.message.replace(/^.*?: (?=error|fatal)/s, '');
@@ -135,7 +139,13 @@ export const tryPatch = async (
           });
         });
     }
-    return (await view.git(['write-tree'], { signal, env })).stdout.trim();
+    const tree = (await view.git(['write-tree'], { signal, env })).stdout.trim();
+    if (tree !== patch.tree)
+      throw new BangerError(
+        'GUEST_DATA',
+        'the guest’s patch does not lead to what the guest says that it has',
+      );
+    return tree;
   } finally {
     await rm(index, { force: true });
     await rm(`${index}.lock`, { force: true });

@@ -92,6 +92,7 @@ export const prepare = async (
         seen: {
           tree: contents.tree,
           elsewhere: 0,
+          inner: 0,
           at: new Date().toISOString(),
           isFinal: false,
         },

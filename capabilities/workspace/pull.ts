@@ -1,8 +1,8 @@
-import { lstat, rm } from 'node:fs/promises';
+import { lstat, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BangerError,
-  messageOf,
+  newToken,
   type OperationContext,
   type VmRecord,
 } from '../../core/plugin-api/index.ts';
@@ -53,6 +53,9 @@ export const pull = async (
   return { vm: vm.name, repository: repository.top, changes };
 };
 
+/** git's exit code for options that it does not know. */
+const gitUsage = 129;
+
 const merge = async (
   view: View,
   repository: Repository,
@@ -75,8 +78,16 @@ const merge = async (
   ];
   const merged = await git(
     ['merge-tree', '--write-tree', '--name-only', '--no-messages', left, right],
-    [0, 1],
+    [0, 1, gitUsage],
   );
+  if (merged.exitCode === gitUsage)
+    throw new BangerError(
+      'TOOL_MISSING',
+      'git on this host is older than 2.38 and cannot merge so',
+      {
+        remedy: `Install a newer git, or take a patch: banger vm workspace export ${vmName} --output FILE.`,
+      },
+    );
   const [tree = '', ...conflicts] = merged.stdout.split('\n').filter((line) => line !== '');
   if (merged.exitCode === 1) throw conflict(vmName, [...new Set(conflicts)]);
   const changes = await differences(view, ours, tree, signal);
@@ -95,22 +106,34 @@ const conflict = (vmName: string, paths: readonly string[]): BangerError =>
     },
   );
 
-/** Files that the guest adds and that the host has already, tracked or not: they are the host's side of the merge. */
+/**
+ * What stands on the host where the guest adds something, tracked or not: it is the host's side of the merge. A file
+ * in the place of a folder counts too.
+ */
 const standing = async ({ top }: Repository, wanted: readonly ChangedFile[]): Promise<Buffer> => {
   const found: Buffer[] = [];
   for (const { status, path } of wanted) {
-    if (status !== 'A') continue;
-    const bytes = unquotePath(path);
-    const stat = await lstat(Buffer.concat([Buffer.from(`${top}/`), bytes])).catch(
+    const at = status === 'A' ? await firstStanding(top, unquotePath(path)) : undefined;
+    if (at !== undefined) found.push(at, Buffer.of(0));
+  }
+  return Buffer.concat(found);
+};
+
+const slash = 0x2f;
+
+/** The path itself, or that of its folders which is none; undefined where nothing is there. */
+const firstStanding = async (top: string, path: Buffer): Promise<Buffer | undefined> => {
+  for (let end = path.indexOf(slash); ; end = path.indexOf(slash, end + 1)) {
+    const here = end === -1 ? path : path.subarray(0, end);
+    const stat = await lstat(Buffer.concat([Buffer.from(`${top}/`), here])).catch(
       (error: unknown) => {
-        const { code } = error as NodeJS.ErrnoException;
-        if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
         throw error;
       },
     );
-    if (stat?.isFile() === true || stat?.isSymbolicLink() === true) found.push(bytes, Buffer.of(0));
+    if (stat === undefined) return undefined;
+    if (end === -1 || !stat.isDirectory()) return here;
   }
-  return Buffer.concat(found);
 };
 
 /** By `git apply`, which looks at all files before it writes one, and keeps to the working tree. */
@@ -130,18 +153,45 @@ const applyToWorkTree = async (
       ],
       { signal },
     );
-    await view.git(['apply', '--whitespace=nowarn', patch], { signal });
-  } catch (error) {
-    if (!(error instanceof BangerError) || error.code !== 'COMMAND_FAILED') throw error;
+    const { exitCode, stderr } = await view.git(['apply', '--whitespace=nowarn', patch], {
+      signal,
+      okCodes: [0, 1, 128],
+    });
+    if (exitCode === 0) return;
+    // 1: it has looked, and written nothing. 128: it had begun (a full disk, a folder in the way).
+    if (exitCode === 128) await restore(view, ours, merged);
     throw new BangerError(
       'WORKSPACE_CONFLICT',
-      `the working tree does not take the guest’s changes: ${messageOf(error).replace(/^.*?: (?=error|fatal)/s, '')}`,
+      `the working tree does not take the guest’s changes, nothing was changed: ${stderr.trim().slice(0, 500)}`,
       {
         remedy: `Mend that, or take them as a patch: banger vm workspace export ${vmName} --output FILE.`,
-        cause: error,
       },
     );
   } finally {
     await rm(patch, { force: true });
+  }
+};
+
+/** Puts the files in which two trees differ back to the first. Not to be cancelled. */
+const restore = async (view: View, ours: string, merged: string): Promise<void> => {
+  const { signal } = new AbortController();
+  const token = newToken(8);
+  const env = { GIT_INDEX_FILE: join(view.gitDir, `index-${token}`) };
+  const list = join(view.gitDir, `paths-${token}`);
+  try {
+    const changes = await differences(view, ours, merged, signal);
+    const paths = changes.flatMap(({ path }) => [unquotePath(path), Buffer.of(0)]);
+    await writeFile(list, Buffer.concat(paths));
+    await view.git(['read-tree', merged], { signal, env });
+    await view.git(
+      [
+        ...['--literal-pathspecs', 'restore', '--worktree', `--source=${ours}`],
+        ...[`--pathspec-from-file=${list}`, '--pathspec-file-nul'],
+      ],
+      { signal, env },
+    );
+  } finally {
+    await rm(env.GIT_INDEX_FILE, { force: true });
+    await rm(list, { force: true });
   }
 };

@@ -20,7 +20,7 @@ export interface Destination {
 /** Packs what the view's refs lead to, and makes a repository of it in the guest. @returns bytes sent */
 export const send = async (
   view: View,
-  { repository, base, branch }: Contents,
+  { repository, base, branch, submodules }: Contents,
   commits: { readonly index: string; readonly tree: string },
   { guest, vmName, guestPath }: Destination,
   operation: Pick<OperationContext, 'signal' | 'progress'>,
@@ -30,7 +30,13 @@ export const send = async (
   const pack = await packAll(view, signal);
   try {
     const preface = Buffer.from(
-      [...(await shallowLines(view)), ...(await refLines(view)), ...configLines(repository), 'pack']
+      [
+        ...(await shallowLines(view)),
+        ...(await refLines(view)),
+        ...submodules.map(({ path }) => `submodule ${path}`),
+        ...configLines(repository),
+        'pack',
+      ]
         .map((line) => `${line}\n`)
         .join(''),
     );

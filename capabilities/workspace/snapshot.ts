@@ -86,8 +86,8 @@ export const takeSnapshot = (
       await git(['update-index', '--skip-worktree', '--', ...gitlinks.map(({ path }) => path)]);
     const genuine = await unchangedPointers(view, repository, env, signal);
     await git(['add', '--update']);
-    for (const { path, object } of genuine)
-      await git(['update-index', '--cacheinfo', `100644,${object},${path}`]);
+    for (const { path, object, mode } of genuine)
+      await git(['update-index', '--cacheinfo', `${mode},${object},${path}`]);
     const more = [
       ...(includeUntracked === true ? await untracked(view, env, signal, onNotice) : []),
       ...(also === undefined || also.length === 0 ? [] : [also]),
@@ -151,17 +151,17 @@ const unchangedPointers = async (
   repository: Repository,
   env: Readonly<Record<string, string>>,
   signal: AbortSignal,
-): Promise<{ path: string; object: string }[]> => {
+): Promise<{ path: string; object: string; mode: string }[]> => {
   const suspects = lines(
     await view.git(['ls-files', '--modified', '--stage', '--', ':(attr:filter=lfs)'], {
       signal,
       env,
     }),
   );
-  const found: { path: string; object: string }[] = [];
+  const found: { path: string; object: string; mode: string }[] = [];
   for (const line of new Set(suspects)) {
-    const [, object, quoted] = /^100644 ([0-9a-f]+) 0\t(.+)$/.exec(line) ?? [];
-    if (object === undefined || quoted === undefined) continue;
+    const [, mode, object, quoted] = /^(100644|100755) ([0-9a-f]+) 0\t(.+)$/.exec(line) ?? [];
+    if (mode === undefined || object === undefined || quoted === undefined) continue;
     const path = unquotePath(quoted).toString();
     const pointer = (await view.git(['cat-file', 'blob', object], { signal })).stdout;
     const [, oid] = /^oid sha256:([0-9a-f]{64})$/m.exec(pointer) ?? [];
@@ -169,7 +169,7 @@ const unchangedPointers = async (
     const file = join(repository.top, path);
     if ((await realpath(file).catch(() => undefined)) !== file) continue;
     if ((await lstat(file)).isFile() && (await sha256Of(file)) === oid)
-      found.push({ path, object });
+      found.push({ path, object, mode });
   }
   return found;
 };

@@ -53,9 +53,10 @@ export const lookAtGuest = async (
   if (cut === -1 || tree === null) throw new Error('the guest does not say how its workspace is');
   const changes = parseNameStatus(text.slice(cut + '\nfiles\n'.length));
   const elsewhere = countOf(facts.get('elsewhere'));
+  const inner = countOf(facts.get('inner'));
   const now: Memory = {
     ...memory,
-    seen: { tree, elsewhere, at: new Date().toISOString(), isFinal },
+    seen: { tree, elsewhere, inner, at: new Date().toISOString(), isFinal },
   };
   await writeMemory(folder, now);
   return {
@@ -67,6 +68,7 @@ export const lookAtGuest = async (
       isCut: changes.length > listedFiles,
       commits: countOf(facts.get('commits')),
       commitsElsewhere: elsewhere,
+      changedInside: inner,
     },
   };
 };

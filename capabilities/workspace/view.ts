@@ -57,6 +57,9 @@ const configOf = ({ settings, format }: Repository): string => {
     'packedgitwindowsize = 32m',
     'packedgitlimit = 256m',
     'bigfilethreshold = 64m',
+    // A file that one side adds stays where it was added.
+    '[merge]',
+    'directoryrenames = false',
     '[gc]',
     'auto = 0',
     '[maintenance]',

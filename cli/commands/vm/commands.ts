@@ -2,6 +2,14 @@ import type { Command } from '@commander-js/extra-typings';
 import { parseCount, parseDisk, parseMemory, parseSwitch, parseVariable } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
 import { defineCopy } from './copy-command.ts';
+import {
+  branch,
+  defineWorkspaceCommands,
+  from,
+  guestPath,
+  includeUntracked,
+  mode,
+} from './workspace/commands.ts';
 
 /** `banger vm …`. What a command does is loaded when it runs; only its words are here. */
 export const defineVmCommands = (program: Command, cli: Cli): void => {
@@ -11,6 +19,7 @@ export const defineVmCommands = (program: Command, cli: Cli): void => {
   defineCopy(vm, cli);
   defineState(vm, cli);
   defineRead(vm, cli);
+  defineWorkspaceCommands(vm, cli);
 };
 
 const names = ['<name...>', 'names or ids of VMs'] as const;
@@ -35,20 +44,30 @@ const defineNew = (vm: Command, cli: Cli): void => {
       .summary('make a VM, start it, and run a command or a shell in it')
       .description(
         'Make a VM, start it, and run a command or a shell in it. It stays afterwards, save with --rm.\n' +
+          'With a path, the git repository there goes in, and the command runs in it.\n' +
           'The exit code is the command’s own (128 + n for signal n); 125 is banger’s own failure.',
       )
-      .usage('[options] [-- COMMAND...]'),
+      .usage('[options] [PATH] [-- COMMAND...]'),
   )
+    .argument('[path]', 'a folder of a git repository')
     .option('--rm', 'delete the VM when the command ends, or this client does')
+    .option(...guestPath)
+    .option(...branch)
+    .option(...from)
+    .addOption(mode())
+    .option(...includeUntracked)
+    .option(...json)
     .addHelpText(
       'after',
       '\nExamples:\n' +
         '  banger vm run                              a shell in a new VM\n' +
         '  banger vm run --rm -- uname -a             one command, then nothing is left\n' +
+        '  banger vm run .                            this repository in a new VM, at /root/repo\n' +
+        '  banger vm run --rm . -- make test          and a command in it\n' +
         '  banger vm run --name web --memory 2G --vcpu 2\n' +
         '  tar c . | banger vm run --rm -- tar x      standard input goes to the command',
     )
-    .action(async (options) => (await import('./run.ts')).runVm(cli, options));
+    .action(async (path, options) => (await import('./run.ts')).runVm(cli, path, options));
 
   withSpec(
     vm
@@ -148,7 +167,7 @@ const defineState = (vm: Command, cli: Cli): void => {
     .alias('rm')
     .description('delete VMs with their disks')
     .argument(...names)
-    .option('-f, --force', 'stop those that run first')
+    .option('-f, --force', 'stop those that run first, and lose what they hold')
     .option(...quiet)
     .action(async (targets, { force }) => {
       const { eachVm } = await import('./each.ts');

@@ -1,7 +1,10 @@
 import type { Accepted } from '../../../core/api/contract/types.ts';
 import { checkVmNames } from '../../check.ts';
+import { ask, canAsk } from '../../ask.ts';
 import type { Cli } from '../../cli.ts';
+import { CliError, exitCodes, interruptedError } from '../../error.ts';
 import { follow } from '../../operation/follow.ts';
+import { plainLine } from '../../render/plain-text.ts';
 import { printError } from '../../render/print-error.ts';
 
 interface Verb {
@@ -10,6 +13,8 @@ interface Verb {
   /** Said where there was nothing to do. */
   readonly already: string;
   readonly isCancellable?: boolean;
+  /** Asked about one VM at a time where it would lose something; then it is done all the same. */
+  readonly force?: (cli: Cli, name: string) => Promise<Partial<Accepted>>;
 }
 
 const post =
@@ -29,6 +34,7 @@ const verbs = {
   kill: { call: post('kill'), done: 'was killed', already: 'is stopped already' },
   delete: {
     call: (cli, name) => cli.client.delete(`/v1/vms/${name}`),
+    force: (cli, name) => cli.client.delete(`/v1/vms/${name}?force=true`),
     done: 'was deleted',
     already: 'was deleted',
   },
@@ -46,10 +52,27 @@ export const eachVm = async (
   given: readonly string[],
 ): Promise<void> => {
   const names = checkVmNames(given);
-  const { call, done, already, ...options }: Verb = verbs[verb];
+  const { call, force, done, already, ...options }: Verb = verbs[verb];
+  let asked: Promise<unknown> = Promise.resolve();
+  const askFirst = (error: CliError): Promise<boolean> => {
+    const question = `${plainLine(error.body.message)}.\n${plainLine(error.body.remedy)}\nDelete it all the same?`;
+    const answer = asked.then(() => ask(question));
+    asked = answer;
+    return answer;
+  };
+  const begin = async (name: string): Promise<Partial<Accepted>> => {
+    try {
+      return await call(cli, name);
+    } catch (error) {
+      const isGuarded = error instanceof CliError && error.body.code === 'VM_HOLDS_WORK';
+      if (!isGuarded || force === undefined || !canAsk(cli)) throw error;
+      if (!(await askFirst(error))) throw kept(name);
+      return force(cli, name);
+    }
+  };
   const one = async (name: string): Promise<void> => {
     try {
-      const { operation } = await call(cli, name);
+      const { operation } = await begin(name);
       if (operation !== undefined)
         await follow(cli, operation, { ...options, ...(names.length > 1 ? { label: name } : {}) });
       if (!cli.isQuiet) cli.say(`${name} ${operation === undefined ? already : done}`);
@@ -59,3 +82,10 @@ export const eachVm = async (
   };
   await Promise.all(names.map(one));
 };
+
+const kept = (name: string): CliError =>
+  interruptedError(
+    `VM '${name}' was kept`,
+    `Save what it holds first, then delete it.`,
+    exitCodes.failure,
+  );

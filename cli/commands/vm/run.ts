@@ -1,4 +1,5 @@
-import type { Accepted } from '../../../core/api/contract/types.ts';
+import { stat } from 'node:fs/promises';
+import type { Accepted, VmDetails } from '../../../core/api/contract/types.ts';
 import type { Cli } from '../../cli.ts';
 import { CliError, exitCodes, usageError } from '../../error.ts';
 import { execInVm, loginShell } from '../../exec/exec-in-vm.ts';
@@ -6,19 +7,32 @@ import { follow } from '../../operation/follow.ts';
 import { printError } from '../../render/print-error.ts';
 import { holdLease } from './lease.ts';
 import { requestVm, type NewVmOptions } from './new-vm.ts';
+import { sayContents, type ContentsOptions } from './workspace/arguments.ts';
+import { bringIn, checkContents } from './workspace/prepare.ts';
 
-export interface RunOptions extends NewVmOptions {
+export interface RunOptions extends NewVmOptions, ContentsOptions {
   readonly rm?: boolean | undefined;
 }
 
-export const runVm = async (cli: Cli, options: RunOptions): Promise<void> => {
+export const runVm = async (
+  cli: Cli,
+  path: string | undefined,
+  options: RunOptions,
+): Promise<void> => {
   const isEphemeral = options.rm === true;
   assertPurpose(cli, isEphemeral);
+  if (path === undefined) assertNoContents(options);
+  else {
+    await assertFolder(path);
+    // No VM is made for a repository that cannot go in.
+    await checkContents(cli, path, options);
+  }
   const { vm, operation } = await requestVm(cli, options, { ephemeral: isEphemeral });
   const letGo = isEphemeral ? await holdLease(cli.client, vm.id) : undefined;
   try {
     if (operation !== undefined) await follow(cli, operation, { isCancellable: true });
-    cli.exitCode = await use(cli, vm, isEphemeral);
+    const cwd = path === undefined ? undefined : await prepared(cli, vm.id, path, options);
+    cli.exitCode = await use(cli, vm, isEphemeral, cwd);
   } finally {
     if (isEphemeral) await remove(cli, vm.id);
     letGo?.();
@@ -41,23 +55,75 @@ const use = async (
   cli: Cli,
   vm: { id: string; name: string },
   isEphemeral: boolean,
+  cwd: string | undefined,
 ): Promise<number> => {
-  if (cli.command !== undefined) return execInVm(cli, vm.id, { argv: cli.command });
-  if (!cli.isQuiet) cli.say(nextSteps(vm.name, isEphemeral));
-  if (cli.stdinIsTerminal) return execInVm(cli, vm.id, { argv: loginShell });
-  if (cli.isQuiet) cli.out(`${vm.id}\n`);
+  if (cli.command !== undefined) return execInVm(cli, vm.id, { argv: cli.command, cwd });
+  if (!cli.isQuiet && !cli.isJson) cli.say(nextSteps(vm.name, isEphemeral, cwd));
+  if (cli.isJson) cli.json(await cli.client.get<VmDetails>(`/v1/vms/${vm.id}`));
+  else if (cli.stdinIsTerminal) return execInVm(cli, vm.id, { argv: loginShell, cwd });
+  else if (cli.isQuiet) cli.out(`${vm.id}\n`);
   return 0;
 };
 
-const nextSteps = (name: string, isEphemeral: boolean): string =>
-  isEphemeral
-    ? `VM '${name}' is yours until you leave its shell. From another terminal:\n` +
-      `  banger vm exec ${name} -- uname -a\n  banger vm ssh ${name}`
-    : `VM '${name}' is running and stays after you leave. Next:\n` +
-      `  banger vm ssh ${name}\n` +
-      `  banger vm exec ${name} -- uname -a\n` +
-      `  banger vm stop ${name}\n` +
-      `  banger vm delete --force ${name}`;
+/** @returns the repository's folder in the guest */
+const prepared = async (
+  cli: Cli,
+  vm: string,
+  path: string,
+  options: RunOptions,
+): Promise<string> => {
+  const workspace = await bringIn(cli, vm, path, options);
+  if (!cli.isQuiet && !cli.isJson) sayContents(cli, { ...workspace, notices: [] });
+  return workspace.guestPath;
+};
+
+/** `vm run ls` means `vm run -- ls`. */
+const assertFolder = async (path: string): Promise<void> => {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder)
+    throw usageError(
+      `'${path}' is no folder`,
+      'Name one of a git repository; a command goes after --, as in: banger vm run -- uname -a.',
+    );
+};
+
+const assertNoContents = (options: ContentsOptions): void => {
+  const { guestPath, branch, from, mode, includeUntracked } = options;
+  if ([guestPath, branch, from, mode, includeUntracked].some((each) => each !== undefined))
+    throw usageError(
+      'there is no repository that this could be of',
+      'Name it, for example: banger vm run . --branch try.',
+    );
+};
+
+/** As commands to paste. */
+const nextSteps = (name: string, isEphemeral: boolean, cwd: string | undefined): string => {
+  const use = [
+    `  banger vm ssh ${name}`,
+    cwd === undefined
+      ? `  banger vm exec ${name} -- uname -a`
+      : `  banger vm exec -w ${quoted(cwd)} ${name} -- git status`,
+    ...(cwd === undefined ? [] : [`  banger vm workspace export ${name} --output ${name}.patch`]),
+  ];
+  if (isEphemeral)
+    return [`VM '${name}' is yours until you leave its shell. From another terminal:`, ...use].join(
+      '\n',
+    );
+  return [
+    `VM '${name}' is running and stays after you leave. Next:`,
+    ...use,
+    `  banger vm stop ${name}`,
+    // By force what was not exported would be lost without a question.
+    cwd === undefined ? `  banger vm delete --force ${name}` : `  banger vm delete ${name}`,
+  ].join('\n');
+};
+
+/** For a shell; a path that needs no quotes has none. */
+const quoted = (path: string): string =>
+  /^[\w./@+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 
 /** The command's own failure is what its caller wants to hear of; a VM that stays is told besides. */
 const remove = async (cli: Cli, id: string): Promise<void> => {

@@ -203,6 +203,30 @@ export const samplesOf: Readonly<Record<string, (subject: Subject) => readonly S
     },
   ],
 
+  workspace: ({ host, token }) => {
+    const path = join(host.directory, `workspace-${token}`);
+    const scratch = join(host.directory, `scratch-${token}`);
+    const identity = {
+      kind: 'workspace',
+      path,
+      repository: '/home/me/repo',
+      base: null,
+      guestPath: '/root/repo',
+      mode: 'shallow_overlay',
+      createdAt: 'now',
+    };
+    return [
+      { name: 'workspace', scope: 'vm', gone: 'lost', ...folder(path), identity },
+      {
+        name: 'scratch',
+        scope: 'host',
+        gone: 'lost',
+        ...folder(scratch),
+        identity: { kind: 'scratch', path: scratch },
+      },
+    ];
+  },
+
   qemu: ({ host, token }) =>
     vmmSamples(host.directory, token, '-name', `banger-${host.instance.token}-${token}`),
   firecracker: ({ host, token }) =>

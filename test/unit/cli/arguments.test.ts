@@ -25,7 +25,7 @@ describe('a wrong command line', () => {
     [['vm', 'exec', '-e', 'X', 'box', '--', 'ls'], "'X' sets no variable"],
     [['vm', 'run', '--'], 'no command after --'],
     [['vm', 'run', '--rm'], '--rm has nothing to run'],
-    [['vm', 'run', 'ls'], 'too many arguments'],
+    [['vm', 'run', 'ls'], "'ls' is no folder"],
     [['vm', 'list', '--', 'x'], 'takes nothing after --'],
     [['vm', 'lst'], 'Did you mean one of list, ls?'],
     [['vm', 'start'], "missing required argument 'name'"],

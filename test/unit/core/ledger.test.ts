@@ -77,6 +77,23 @@ describe('Ledger', () => {
     expect(rows.byKey('files', 'a')?.state).toBe('held');
   });
 
+  it('undoes at once what fails where nobody unwinds, as after an action', async () => {
+    const path = join(folder, 'a');
+    const half = async (): Promise<never> => {
+      await writeFile(path, '');
+      throw new Error('half-way');
+    };
+    const claim = { key: 'a', scope: 'vm', identity: { path } } as const;
+    await expect(ledger.bind(files, owner, never).acquire(claim, half)).rejects.toThrow('half-way');
+    expect([existsSync(path), rows.select({}).length]).toEqual([true, 1]);
+    await unwindVm(ledger, owner.vmId);
+    const ofAction = ledger.bind(files, { ...owner, isUnwound: false }, never);
+    await expect(ofAction.acquire(claim, half)).rejects.toThrow('half-way');
+    expect([existsSync(path), rows.select({}).length]).toEqual([false, 0]);
+    await ofAction.acquire(claim, make(path));
+    expect(rows.byKey('files', 'a')).toMatchObject({ owner_id: 'vm-1', state: 'held' });
+  });
+
   it('lets one of two have a key', async () => {
     const claims = ledger.bind(files, owner, never);
     const path = join(folder, 'a');

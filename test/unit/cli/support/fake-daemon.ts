@@ -34,6 +34,8 @@ export class FakeDaemon {
   readonly vms = new Map<string, VmDetails>();
   readonly operations = new Map<string, FakeOperation>();
   readonly leases = new Set<string>();
+  /** Names of VMs that are not to be deleted but by force. */
+  readonly holdWork = new Set<string>();
   readonly execs: ExecState[] = [];
   /** `METHOD path`, in order. */
   readonly calls: string[] = [];
@@ -239,6 +241,8 @@ export class FakeDaemon {
     if (method === 'DELETE') {
       if (vm.state === 'running' && !force)
         throw new BangerError('VM_RUNNING', `VM '${vm.name}' is running`);
+      if (this.holdWork.has(vm.name) && !force)
+        throw new BangerError('VM_HOLDS_WORK', `VM '${vm.name}' has changes`);
       const operation = this.begin('delete', vm, () => this.vms.delete(vm.name));
       this.#send(response, 202, { vm, operation });
     } else if (verb === '') this.#send(response, 200, vm);
