@@ -8,6 +8,7 @@ import { actionRoutes } from './routes/actions.ts';
 import { copyRoute } from './routes/copy.ts';
 import { daemonRoutes, type DaemonFacts } from './routes/daemon.ts';
 import { execRoute } from './routes/exec.ts';
+import { healthRoute } from './routes/health.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { vmRoutes } from './routes/vms.ts';
 
@@ -58,6 +59,7 @@ export const serveApi = async (kernel: Kernel, facts: DaemonFacts): Promise<ApiS
   });
   vmRoutes(server, kernel);
   copyRoute(server, kernel);
+  healthRoute(server, kernel);
   operationRoutes(server, kernel);
   daemonRoutes(server, kernel, facts);
   actionRoutes(server, kernel);

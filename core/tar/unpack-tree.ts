@@ -107,6 +107,8 @@ class Unpacker {
   #bytes = 0;
   #entries = 0;
   #total: number | undefined;
+  /** Symlinks that lead out of the folder. */
+  #outward: { readonly first: string; count: number } | undefined;
   #kind: Unpacked['kind'] | undefined;
 
   constructor(extract: Extract, options: UnpackOptions) {
@@ -126,6 +128,7 @@ class Unpacker {
       await this.#closeFolders();
       if (this.#temp !== undefined) await rename(this.#temp, this.#target);
       this.#temp = undefined;
+      this.#warnOfLinks();
     } catch (error) {
       await this.takeBack();
       this.#extract.destroy();
@@ -133,6 +136,21 @@ class Unpacker {
     }
     const { path, files, bytes } = { path: this.#target, files: this.#files, bytes: this.#bytes };
     return { path, kind: this.#kind, files, bytes };
+  }
+
+  #noteOutward(name: string): void {
+    if (this.#outward === undefined) this.#outward = { first: name, count: 1 };
+    else this.#outward.count += 1;
+  }
+
+  #warnOfLinks(): void {
+    if (this.#outward === undefined) return;
+    const { first, count } = this.#outward;
+    this.#options.onNote?.(
+      count === 1
+        ? `${first} is a symlink that leads out of the folder`
+        : `${String(count)} symlinks lead out of the folder, ${first} for one`,
+    );
   }
 
   async takeBack(): Promise<void> {
@@ -253,10 +271,7 @@ class Unpacker {
     const target = decodeLink(header);
     const name = path.at(-1);
     if (target === undefined || name === undefined) throw hostile('a symlink in it leads nowhere');
-    if (leadsOut(path, target.toString('latin1')))
-      this.#options.onNote?.(
-        `${showName(path)} is a symlink that leads out of the folder: ${target.toString('utf8')}`,
-      );
+    if (leadsOut(path, target.toString('latin1'))) this.#noteOutward(showName(path));
     const temp = Buffer.from(`.bgr-${newToken(8)}`);
     try {
       await folder.makeSymlink(temp, target);

@@ -189,6 +189,13 @@ export const actionInfo = z.object({
   mode: z.enum(['call', 'operation']),
 });
 
+export const vmHealth = z.object({
+  name: z.string(),
+  state: vmState,
+  /** `none`: the VM does not run, or nothing reaches into it. */
+  agent: z.enum(['ok', 'unreachable', 'none']),
+});
+
 const absolutePath = z.string().refine((path) => path.startsWith('/') && !path.includes('\0'), {
   error: 'an absolute path',
 });

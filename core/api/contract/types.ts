@@ -14,6 +14,7 @@ export type DoctorReport = z.output<typeof schemas.doctorReport>;
 export type LeakReport = z.output<typeof schemas.leakReport>;
 export type ActionInfo = z.output<typeof schemas.actionInfo>;
 export type ExecRequest = z.input<typeof schemas.execRequest>;
+export type VmHealth = z.output<typeof schemas.vmHealth>;
 export type CopyRequest = z.output<typeof schemas.copyRequest>;
 export type CopyResult = z.output<typeof schemas.copyResult>;
 export type Condition = z.output<typeof schemas.condition>;

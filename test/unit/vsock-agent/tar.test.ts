@@ -327,7 +327,7 @@ describe('what is hostile', () => {
     const unpacking = unpackTree({ path: join(folder, 'b'), limitBytes: gib, onNote });
     await agent.tar({ path: join(folder, 'a'), onData: (chunk) => unpacking.write(chunk) });
     await unpacking.end();
-    expect(notes).toEqual(['s/out is a symlink that leads out of the folder: ../../x']);
+    expect(notes).toEqual(['s/out is a symlink that leads out of the folder']);
     expect(await readlink(join(folder, 'b', 's', 'out'))).toBe('../../x');
   });
 });
