@@ -22,7 +22,7 @@ export const sshConfigBlock = ({ user, identityFile, banger }: SshConfigFacts): 
 # VMs of banger, by name: ssh NAME.vm. Written by \`banger ssh-config\`.
 Host *.vm
   User ${user}
-  IdentityFile "${percent(identityFile)}"
+  IdentityFile ${configWord(identityFile)}
   IdentitiesOnly yes
   ProxyCommand ${banger.map(shellWord).join(' ')} ssh-proxy %h
   KnownHostsCommand ${banger.map(configWord).join(' ')} ssh-known-host %H

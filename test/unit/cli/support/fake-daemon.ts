@@ -237,6 +237,8 @@ export class FakeDaemon {
       const operation = this.begin('delete', vm, () => this.vms.delete(vm.name));
       this.#send(response, 202, { vm, operation });
     } else if (verb === '') this.#send(response, 200, vm);
+    else if (verb === 'health')
+      this.#send(response, 200, { name: vm.name, state: vm.state, agent: 'ok' });
     else if (verb === 'lease') {
       this.leases.add(vm.name);
       response.writeHead(200).flushHeaders();
