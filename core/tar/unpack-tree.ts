@@ -118,7 +118,7 @@ class Unpacker {
 
   async run(): Promise<Unpacked> {
     try {
-      this.#target = await targetOf(this.#options);
+      // Nothing is awaited before: an entry that comes while nobody listens is lost.
       for await (const entry of this.#extract) {
         await this.#entry(entry);
         // What has no data, too, has to be read to its end.
@@ -181,6 +181,7 @@ class Unpacker {
   }
 
   async #begin(header: Header, entry: Entry): Promise<void> {
+    this.#target = await targetOf(this.#options);
     const parent = dirname(this.#target);
     const temp = `.${basename(this.#target).slice(0, 200)}.bgr-${newToken(8)}`;
     const there = await lstatOrAbsent(this.#target);
