@@ -114,6 +114,21 @@ describe('a folder', () => {
     expect((await readdir(join(folder, 'there'))).sort()).toEqual(['a', 'b', 'f', 'kept']);
   });
 
+  it('comes back each time, however soon its first entry does', async () => {
+    await mkdir(join(folder, 'a'));
+    await writeFile(join(folder, 'a', 'f'), 'x');
+    const into = join(folder, 'b');
+    await mkdir(into);
+    for (let time = 0; time < 100; time++) {
+      const tar: Buffer[] = [];
+      await agent.tar({ path: join(folder, 'a'), onData: (chunk) => void tar.push(chunk) });
+      const unpacking = unpackTree({ path: into, name: String(time), limitBytes: gib });
+      for (const chunk of tar) await unpacking.write(chunk);
+      expect(await unpacking.end()).toMatchObject({ files: 1, bytes: 1 });
+    }
+    expect((await readdir(into)).length).toBe(100);
+  });
+
   it('leaves sockets and the like out, and says so', async () => {
     await promisify(execFile)('mkfifo', [join(folder, 'pipe')]);
     const notes: string[] = [];
