@@ -171,6 +171,8 @@ class Unpacker {
     const { header } = entry;
     this.#entries += 1;
     if (this.#entries > entriesMax) throw hostile(`more than ${String(entriesMax)} entries`);
+    // tar-stream waits for ever for the end of a file whose size is no number (base 256 of an odd first byte).
+    if (!Number.isSafeInteger(header.size)) throw hostile('a size in it is no number');
     const path = decodeName(header);
     if (path === undefined) throw hostile('a name in it leads out of the folder, or is none');
     if (this.#kind === undefined) {
@@ -261,7 +263,7 @@ class Unpacker {
         this.#bytes += chunk.length;
         this.#options.onBytes?.(this.#bytes, this.#total);
       }
-      await handle.utimes(header.mtime, header.mtime);
+      if (Number.isFinite(header.mtime.getTime())) await handle.utimes(header.mtime, header.mtime);
     } finally {
       await handle.close();
     }

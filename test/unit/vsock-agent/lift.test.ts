@@ -78,7 +78,8 @@ describe('a work disk that holds only a nested root/', () => {
       const disk = await nested();
       const isKilled = await lift(disk, String(at)).then(
         () => false,
-        (error: { signal?: string }) => error.signal === 'SIGKILL',
+        (error: unknown) =>
+          error instanceof Error && 'signal' in error && error.signal === 'SIGKILL',
       );
       if (!isKilled) break;
       killed += 1;

@@ -273,6 +273,14 @@ describe('what is hostile', () => {
       expect(await readdir(join(folder, 'outside'))).toEqual([]);
     });
 
+    it('has a size that is no number', async () => {
+      const tar = await tarOf(root, [{ name: 'a' }, 'content']);
+      // Base 256 has 0x80 or 0xff there.
+      tar[512 + 124] = 0xa8;
+      correctSums(tar);
+      await expect(take(tar)).rejects.toThrow();
+    });
+
     it('is cut off, or nothing at all', async () => {
       const whole = await tarOf(root, [{ name: 'a' }, 'content']);
       await expect(take(whole.subarray(0, 1026))).rejects.toThrow();
