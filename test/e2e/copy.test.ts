@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { treeOf } from '../unit/vsock-agent/tree-of.ts';
+import { treeOf } from '../support/tree-of.ts';
 import { inTerminal } from './support/terminal.ts';
 import { createWorld, type World } from './support/world.ts';
 

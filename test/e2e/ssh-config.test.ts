@@ -16,7 +16,7 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describeUnless, firstOf, needsRoot, needsTools } from '../support/skip.ts';
-import { treeOf } from '../unit/vsock-agent/tree-of.ts';
+import { treeOf } from '../support/tree-of.ts';
 import { runProgram, type Outcome } from './support/run-program.ts';
 import { createWorld, type World } from './support/world.ts';
 

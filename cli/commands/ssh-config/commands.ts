@@ -7,7 +7,7 @@ export const defineSshConfig = (program: Command, cli: Cli): void => {
     .command('ssh-config')
     .summary('make `ssh NAME.vm`, scp, rsync and editors work')
     .description(
-      'Print what OpenSSH needs for `ssh NAME.vm`, or put it to use: --install adds one line to ~/.ssh/config,\n' +
+      'Print what OpenSSH needs for `ssh NAME.vm`, or put it to use: --install adds one line to ~/.ssh/config, ' +
         '--uninstall takes it out again. scp, rsync and VS Code Remote read the same file.',
     )
     .option('--install', 'include it in ~/.ssh/config')

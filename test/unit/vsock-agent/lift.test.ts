@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tempDir } from '../../support/temp-dir.ts';
-import { treeOf } from './tree-of.ts';
+import { treeOf } from '../../support/tree-of.ts';
 
 const run = promisify(execFile);
 const guest = new URL('../../../capabilities/vsock-agent/guest', import.meta.url).pathname;

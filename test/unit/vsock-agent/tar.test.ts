@@ -22,7 +22,7 @@ import type { Agent } from '../../../capabilities/vsock-agent/agent.ts';
 import { packTree } from '../../../core/tar/pack-tree.ts';
 import { unpackTree, type Unpacked } from '../../../core/tar/unpack-tree.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { treeOf } from './tree-of.ts';
+import { treeOf } from '../../support/tree-of.ts';
 import { buildGuestHandlers, type GuestHandlers } from './guest-handler.ts';
 
 let handlers: GuestHandlers;
