@@ -8,6 +8,7 @@ import {
   defineImageCommands,
   defineKernelCommands,
 } from './commands/other-commands.ts';
+import { defineSshConfig } from './commands/ssh-config/commands.ts';
 import { defineVmCommands } from './commands/vm/commands.ts';
 import { usageError } from './error.ts';
 
@@ -43,6 +44,7 @@ export const createProgram = (cli: Cli): Command => {
       );
   });
   defineVmCommands(program, cli);
+  defineSshConfig(program, cli);
   defineImageCommands(program, cli);
   defineKernelCommands(program, cli);
   defineDaemonCommands(program, cli);

@@ -9,7 +9,7 @@ import {
   type Vms,
 } from '../../core/plugin-api/index.ts';
 import type { ClientKey } from './client-key.ts';
-import type { SshTarget } from './contract.ts';
+import type { SshClient, SshPlace, SshTarget } from './contract.ts';
 import { waitForSsh } from './handshake.ts';
 import { hostKeyBlob, knownHostsPath } from './host-key.ts';
 import type { SshIdentity } from './identity.ts';
@@ -29,15 +29,11 @@ export interface ConnectOptions {
 
 const user = 'root';
 
-/**
- * Waits until a login works, and says how OpenSSH does it.
- * @throws BangerError VM_UNKNOWN, VM_NOT_RUNNING, SSH_UNREACHABLE
- */
-export const connect = async (
+/** A running VM's address, and the folder with its host key. */
+const find = (
   name: string,
-  { vms, addresses, claims, readyTimeoutMs, port, clientKey }: ConnectOptions,
-  signal: AbortSignal,
-): Promise<SshTarget> => {
+  { vms, addresses, claims }: ConnectOptions,
+): { vm: VmRecord; host: string; folder: string } => {
   const vm = vms.get(name);
   if (!vms.isRunning(vm)) throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' does not run`);
   const unreachable = (why: string): BangerError =>
@@ -49,6 +45,31 @@ export const connect = async (
   const folder = claims.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === vm.id)
     ?.identity.path;
   if (folder === undefined) throw unreachable('was started without SSH keys; restart it');
+  return { vm, host, folder };
+};
+
+/** @throws BangerError VM_UNKNOWN, VM_NOT_RUNNING, SSH_UNREACHABLE */
+export const locate = async (name: string, options: ConnectOptions): Promise<SshPlace> => {
+  const { host, folder } = find(name, options);
+  return { host, port: options.port, hostKey: `ssh-ed25519 ${await hostKeyBlob(folder)}` };
+};
+
+export const clientOf = async ({ clientKey }: ConnectOptions): Promise<SshClient> => ({
+  user,
+  identityFile: (await clientKey()).privatePath,
+});
+
+/**
+ * Waits until a login works, and says how OpenSSH does it.
+ * @throws BangerError VM_UNKNOWN, VM_NOT_RUNNING, SSH_UNREACHABLE
+ */
+export const connect = async (
+  name: string,
+  options: ConnectOptions,
+  signal: AbortSignal,
+): Promise<SshTarget> => {
+  const { vm, host, folder } = find(name, options);
+  const { readyTimeoutMs, port, clientKey, vms } = options;
   const { privatePath } = await clientKey();
   const [privateKey, hostKey] = await Promise.all([
     readFile(privatePath, 'utf8'),

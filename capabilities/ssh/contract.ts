@@ -17,4 +17,20 @@ export const sshTarget = z.object({
   options: z.array(z.string()),
 });
 
+/** Where a VM's sshd is, and what it shows: for OpenSSH that goes through us. */
+export const sshPlace = z.object({
+  host: z.string(),
+  port: z.number(),
+  /** As in known_hosts: `ssh-ed25519 AAAA…`. */
+  hostKey: z.string(),
+});
+
+export const sshClient = z.object({
+  user: z.string(),
+  /** The private key that guests take. */
+  identityFile: z.string(),
+});
+
+export type SshPlace = z.output<typeof sshPlace>;
+export type SshClient = z.output<typeof sshClient>;
 export type SshTarget = z.output<typeof sshTarget>;

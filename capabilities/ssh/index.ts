@@ -6,8 +6,8 @@ import {
   z,
 } from '../../core/plugin-api/index.ts';
 import { configuredKey, ownKey, type ClientKey } from './client-key.ts';
-import { connect } from './connect.ts';
-import { sshConnect, sshTarget } from './contract.ts';
+import { clientOf, connect, locate, type ConnectOptions } from './connect.ts';
+import { sshClient, sshConnect, sshPlace, sshTarget } from './contract.ts';
 import { ensureHostKey, hostKeySeed, knownHostsPath } from './host-key.ts';
 import { sshIdentity } from './identity.ts';
 import { sshTeardown } from './teardown.ts';
@@ -32,6 +32,15 @@ export const sshCapability = defineCapability({
     const { vms, addresses } = services;
     const clientKey = (): Promise<ClientKey> =>
       config.key === undefined ? ownKey(exec, configDirectory) : configuredKey(exec, config.key);
+
+    const options: ConnectOptions = {
+      vms,
+      addresses,
+      claims: own,
+      readyTimeoutMs: config.ready_timeout * 1000,
+      port: 22,
+      clientKey,
+    };
 
     return {
       preflight: async () => {
@@ -59,19 +68,21 @@ export const sshCapability = defineCapability({
           mode: 'call',
           input: sshConnect,
           output: sshTarget,
-          run: ({ vm }, { signal }) =>
-            connect(
-              vm,
-              {
-                vms,
-                addresses,
-                claims: own,
-                readyTimeoutMs: config.ready_timeout * 1000,
-                port: 22,
-                clientKey,
-              },
-              signal,
-            ),
+          run: ({ vm }, { signal }) => connect(vm, options, signal),
+        }),
+        locate: defineAction({
+          summary: 'says where a VM’s sshd is, and what host key it shows',
+          mode: 'call',
+          input: sshConnect,
+          output: sshPlace,
+          run: ({ vm }) => locate(vm, options),
+        }),
+        client: defineAction({
+          summary: 'says which key guests take',
+          mode: 'call',
+          input: z.strictObject({}),
+          output: sshClient,
+          run: () => clientOf(options),
         }),
       },
 

@@ -17,6 +17,12 @@ import type { Session } from './session.ts';
 /** The agent's errors as those that a user can act on. */
 const translate = (error: unknown): unknown => {
   if (!(error instanceof AgentError)) return error;
+  // A VM that was started by an earlier banger, and adopted, has its agent.
+  if (error.code === 'AGENT_REFUSED' && error.message === 'no such method')
+    return new BangerError('GUEST_FAILED', 'the agent in that guest is too old for this', {
+      remedy: 'Restart the VM: it then has the agent of this banger.',
+      cause: error,
+    });
   if (error.code === 'AGENT_REFUSED')
     return new BangerError('GUEST_FAILED', `the guest says: ${error.message}`, { cause: error });
   if (error.code === 'AGENT_BAD_REQUEST')

@@ -63,6 +63,7 @@ export const serveApi = async (kernel: Kernel, facts: DaemonFacts): Promise<ApiS
   vmRoutes(server, kernel);
   healthRoute(server, kernel);
   copyRoute(server, kernel);
+  healthRoute(server, kernel);
   operationRoutes(server, kernel);
   daemonRoutes(server, kernel, facts);
   actionRoutes(server, kernel);

@@ -2,6 +2,7 @@ import type { CopyRequest, CopyResult } from '../api/contract/types.ts';
 import { BangerError } from '../errors.ts';
 import type { OperationContext } from '../operation/context.ts';
 import type { Guest } from '../plugin-api/services/guest.ts';
+import { within } from '../registry.ts';
 import { formatSize } from '../size.ts';
 import { measureTree, packTree } from '../tar/pack-tree.ts';
 import { unpackTree } from '../tar/unpack-tree.ts';
@@ -84,7 +85,7 @@ const copyOut = async (
   });
   try {
     await guest.tar(path, { onChunk: (chunk) => unpacking.write(chunk), onNote }, operation.signal);
-    const { files, bytes } = await unpacking.end();
+    const { files, bytes } = await within(operation.signal, unpacking.end());
     return { files, bytes, notes };
   } catch (error) {
     await unpacking.abandon();

@@ -14,6 +14,9 @@ const defaultFileMode = 0o644;
 /** The last of a failed script's output that goes into the error. */
 const outputTailBytes = 2000;
 
+/** What is smaller is there before anyone could read how far it is. */
+const worthProgressBytes = 1024 ** 2;
+
 type StepOf<K extends ProvisionStep['kind']> = Extract<ProvisionStep, { kind: K }>;
 
 /** A step failed; what becomes of the VM is the caller's to decide. */
@@ -77,7 +80,8 @@ const putTree = async (
       operation.notice(`${source}: ${text}`);
     },
     onBytes: (bytes) => {
-      const fraction = Math.min(1, bytes / Math.max(1, total));
+      if (total < worthProgressBytes) return;
+      const fraction = Math.min(1, bytes / total);
       operation.progress({ text: `${formatSize(bytes)} of ${formatSize(total)}`, fraction });
     },
   });

@@ -107,6 +107,8 @@ class Unpacker {
   #bytes = 0;
   #entries = 0;
   #total: number | undefined;
+  /** Symlinks that lead out of the folder. */
+  #outward: { readonly first: string; count: number } | undefined;
   #kind: Unpacked['kind'] | undefined;
 
   constructor(extract: Extract, options: UnpackOptions) {
@@ -116,7 +118,7 @@ class Unpacker {
 
   async run(): Promise<Unpacked> {
     try {
-      this.#target = await targetOf(this.#options);
+      // Nothing is awaited before: an entry that comes while nobody listens is lost.
       for await (const entry of this.#extract) {
         await this.#entry(entry);
         // What has no data, too, has to be read to its end.
@@ -126,6 +128,7 @@ class Unpacker {
       await this.#closeFolders();
       if (this.#temp !== undefined) await rename(this.#temp, this.#target);
       this.#temp = undefined;
+      this.#warnOfLinks();
     } catch (error) {
       await this.takeBack();
       this.#extract.destroy();
@@ -133,6 +136,21 @@ class Unpacker {
     }
     const { path, files, bytes } = { path: this.#target, files: this.#files, bytes: this.#bytes };
     return { path, kind: this.#kind, files, bytes };
+  }
+
+  #noteOutward(name: string): void {
+    if (this.#outward === undefined) this.#outward = { first: name, count: 1 };
+    else this.#outward.count += 1;
+  }
+
+  #warnOfLinks(): void {
+    if (this.#outward === undefined) return;
+    const { first, count } = this.#outward;
+    this.#options.onNote?.(
+      count === 1
+        ? `${first} is a symlink that leads out of the folder`
+        : `${String(count)} symlinks lead out of the folder, ${first} for one`,
+    );
   }
 
   async takeBack(): Promise<void> {
@@ -153,6 +171,8 @@ class Unpacker {
     const { header } = entry;
     this.#entries += 1;
     if (this.#entries > entriesMax) throw hostile(`more than ${String(entriesMax)} entries`);
+    // tar-stream waits for ever for the end of a file whose size is no number (base 256 of an odd first byte).
+    if (!Number.isSafeInteger(header.size)) throw hostile('a size in it is no number');
     const path = decodeName(header);
     if (path === undefined) throw hostile('a name in it leads out of the folder, or is none');
     if (this.#kind === undefined) {
@@ -163,6 +183,7 @@ class Unpacker {
   }
 
   async #begin(header: Header, entry: Entry): Promise<void> {
+    this.#target = await targetOf(this.#options);
     const parent = dirname(this.#target);
     const temp = `.${basename(this.#target).slice(0, 200)}.bgr-${newToken(8)}`;
     const there = await lstatOrAbsent(this.#target);
@@ -242,7 +263,7 @@ class Unpacker {
         this.#bytes += chunk.length;
         this.#options.onBytes?.(this.#bytes, this.#total);
       }
-      await handle.utimes(header.mtime, header.mtime);
+      if (Number.isFinite(header.mtime.getTime())) await handle.utimes(header.mtime, header.mtime);
     } finally {
       await handle.close();
     }
@@ -253,10 +274,7 @@ class Unpacker {
     const target = decodeLink(header);
     const name = path.at(-1);
     if (target === undefined || name === undefined) throw hostile('a symlink in it leads nowhere');
-    if (leadsOut(path, target.toString('latin1')))
-      this.#options.onNote?.(
-        `${showName(path)} is a symlink that leads out of the folder: ${target.toString('utf8')}`,
-      );
+    if (leadsOut(path, target.toString('latin1'))) this.#noteOutward(showName(path));
     const temp = Buffer.from(`.bgr-${newToken(8)}`);
     try {
       await folder.makeSymlink(temp, target);

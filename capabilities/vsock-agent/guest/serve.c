@@ -107,7 +107,8 @@ static int loop(struct server *server, int children) {
       deadline = earlier(deadline, shutdown_at);
     }
     deadline = earlier(deadline, session_deadline(server));
-    if (!more) wait_for_work(server, children, deadline);
+    // Looks even where there is more to do: a stream that takes all that is sent would keep a CLOSE unseen.
+    wait_for_work(server, children, more ? 0 : deadline);
   }
 }
 

@@ -14,7 +14,7 @@ export const defineCopy = (vm: Command, cli: Cli): void => {
   vm.command('cp')
     .summary('copy a file or folder to a VM or from it')
     .description(
-      'Copy a file or folder to a VM or from it, without SSH. One of the two is NAME:PATH; a relative PATH is one\n' +
+      'Copy a file or folder to a VM or from it, without SSH. One of the two is NAME:PATH; a relative PATH is one ' +
         'below /root. A folder that is there gets the source below its name, FOLDER/. means what is in a folder.',
     )
     .argument('<source>', 'PATH or NAME:PATH')

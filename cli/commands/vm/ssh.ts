@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { SshTarget } from '../../../capabilities/ssh/contract.ts';
+import type { VmHealth } from '../../../core/api/contract/types.ts';
 import { checkVmName } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
 import { CliError, codeOf } from '../../error.ts';
@@ -12,8 +13,20 @@ export const sshToVm = async (cli: Cli, name: string, words: readonly string[]):
   const target = await cli.client.post<SshTarget>('/v1/x/ssh/connect', { vm: name });
   cli.exitCode = await runSsh(sshArguments(target, words, cli.command));
   const hasCommand = cli.command !== undefined || cutSshArguments(words).command.length > 0;
-  if (!hasCommand && !cli.isQuiet)
+  // What a script runs is not a person's session, who may forget it.
+  if (cli.isQuiet || (hasCommand && !cli.stderrIsTerminal)) return;
+  if (await isRunning(cli, name))
     cli.say(`VM '${name}' is still running; stop it with: banger vm stop ${name}`);
+};
+
+const isRunning = async (cli: Cli, name: string): Promise<boolean> => {
+  try {
+    return (await cli.client.get<VmHealth>(`/v1/vms/${name}/health`)).state === 'running';
+  } catch (error) {
+    // Deleted meanwhile, or no daemon any more: then there is nothing to remind of.
+    if (error instanceof CliError) return false;
+    throw error;
+  }
 };
 
 const sshArguments = (

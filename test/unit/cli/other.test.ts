@@ -48,8 +48,21 @@ describe('vm ssh', () => {
 
   it('says after a login that the VM goes on', async () => {
     harness.daemon.actions.set('ssh connect', () => target);
+    harness.daemon.addVm('box', { state: 'running' });
     const { stderr } = await harness.run(['vm', 'ssh', 'box'], { env: withSsh('exit 0') });
-    expect(stderr).toContain('banger vm stop box');
+    expect(stderr).toBe("VM 'box' is still running; stop it with: banger vm stop box\n");
+  });
+
+  it.each([
+    ['with -q', 'running', ['-q', 'box']],
+    ['of a VM that has stopped meanwhile', 'stopped', ['box']],
+    ['of one that was deleted', undefined, ['box']],
+    ['after a command in a script', 'running', ['box', 'true']],
+  ] as const)('says nothing %s', async (_, state, words) => {
+    harness.daemon.actions.set('ssh connect', () => target);
+    if (state !== undefined) harness.daemon.addVm('box', { state });
+    const done = await harness.run(['vm', 'ssh', ...words], { env: withSsh('exit 3') });
+    expect(done).toMatchObject({ code: 3, stderr: '' });
   });
 
   it('names the package that brings ssh', async () => {

@@ -90,6 +90,7 @@ export class GitWorld implements AsyncDisposable {
       vcpus: 1,
       memoryMib: 64,
       diskBytes: 1,
+      nat: true,
       ephemeral: false,
       createdAt: 'now',
     };

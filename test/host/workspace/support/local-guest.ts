@@ -21,6 +21,8 @@ export const localGuest = (home: string, env: Readonly<Record<string, string>> =
     env: { PATH: process.env['PATH'], HOME: home, USER: 'root', TMPDIR: home, ...env },
   }));
 
+const notAsked = (): Promise<never> => Promise.reject(new Error('not asked'));
+
 /** A guest whose commands are processes of this machine, whatever these do. */
 export const guestBy = (
   launch: (argv: readonly string[], cwd: string | undefined) => Launch,
@@ -76,8 +78,14 @@ export const guestBy = (
       result,
     });
   },
-  health: () => Promise.reject(new Error('not asked')),
-  put: () => Promise.reject(new Error('not asked')),
-  get: () => Promise.reject(new Error('not asked')),
-  shutdown: () => Promise.reject(new Error('not asked')),
+  health: notAsked,
+  stats: notAsked,
+  ports: notAsked,
+  log: notAsked,
+  put: notAsked,
+  get: notAsked,
+  tar: notAsked,
+  untar: notAsked,
+  grow: notAsked,
+  shutdown: notAsked,
 });

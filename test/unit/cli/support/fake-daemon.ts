@@ -246,8 +246,10 @@ export class FakeDaemon {
       const operation = this.begin('delete', vm, () => this.vms.delete(vm.name));
       this.#send(response, 202, { vm, operation });
     } else if (verb === '') this.#send(response, 200, vm);
-    else if (verb === 'health') this.#send(response, 200, this.actions.get('health')?.(vm));
-    else if (verb === 'lease') {
+    else if (verb === 'health') {
+      const health = { name: vm.name, state: vm.state, agent: 'ok' };
+      this.#send(response, 200, this.actions.get('health')?.(vm) ?? health);
+    } else if (verb === 'lease') {
       this.leases.add(vm.name);
       response.writeHead(200).flushHeaders();
       response.once('close', () => {
