@@ -69,7 +69,8 @@ export const statsCapability = defineCapability({
       try {
         return { name: vm.name, stats: (await poller.now(vm)) ?? null, error: null };
       } catch (error) {
-        return { name: vm.name, stats: null, error: messageOf(error) };
+        const why = `its agent does not answer: ${messageOf(error)}`;
+        return { name: vm.name, stats: null, error: why };
       }
     };
 

@@ -1,8 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import { deadlineSignal } from '../../deadline.ts';
-import { messageOf } from '../../errors.ts';
+import { BangerError, messageOf } from '../../errors.ts';
 import type { Kernel } from '../../kernel.ts';
-import { GuestsRef, type GuestHealth, type GuestStats } from '../../plugin-api/services/guest.ts';
+import {
+  GuestsRef,
+  type Guest,
+  type GuestHealth,
+  type GuestStats,
+} from '../../plugin-api/services/guest.ts';
 import type { Vm } from '../../vm/repository.ts';
 import type { VmHealth } from '../contract/types.ts';
 
@@ -15,7 +20,8 @@ const fullPercent = 95;
 interface Answer {
   readonly health: GuestHealth;
   readonly roundTripMs: number;
-  readonly stats: GuestStats;
+  readonly filesystems: GuestStats['filesystems'];
+  readonly problems: readonly string[];
 }
 
 /** What the agent says, or why it says nothing. */
@@ -27,9 +33,23 @@ const ask = async ({ registry }: Kernel, vm: Vm): Promise<Answer | string> => {
     const asked = performance.now();
     const health = await guest.health(deadline);
     const roundTripMs = Math.round((performance.now() - asked) * 10) / 10;
-    return { health, roundTripMs, stats: await guest.stats(deadline) };
+    return { health, roundTripMs, ...(await lookAtDisks(guest, deadline)) };
   } catch (error) {
-    return messageOf(error);
+    return `the agent does not answer: ${messageOf(error)}`;
+  }
+};
+
+const lookAtDisks = async (
+  guest: Guest,
+  signal: AbortSignal,
+): Promise<Pick<Answer, 'filesystems' | 'problems'>> => {
+  try {
+    const { filesystems } = await guest.stats(signal);
+    return { filesystems, problems: fullDisks(filesystems) };
+  } catch (error) {
+    // An agent from before an upgrade of banger, which knows no figures, is none the worse for it.
+    const isOlder = error instanceof BangerError && error.code === 'GUEST_FAILED';
+    return { filesystems: [], problems: isOlder ? [] : [`no figures: ${messageOf(error)}`] };
   }
 };
 
@@ -44,7 +64,7 @@ const healthOf = async (kernel: Kernel, vm: Vm): Promise<VmHealth> => {
   const answer = state === 'running' ? await ask(kernel, vm) : `it is ${state}`;
   const told = typeof answer === 'string' ? undefined : answer;
   const problems = [
-    ...(typeof answer === 'string' ? [answer] : fullDisks(answer.stats.filesystems)),
+    ...(typeof answer === 'string' ? [answer] : answer.problems),
     ...conditions.map(({ kind, detail }) => `${kind}: ${detail}`),
   ];
   return {
@@ -57,7 +77,7 @@ const healthOf = async (kernel: Kernel, vm: Vm): Promise<VmHealth> => {
     bootId: told?.health.bootId ?? null,
     init: told?.health.init ?? null,
     uptimeSeconds: told === undefined ? null : Math.floor(told.health.uptimeMs / 1000),
-    disks: told === undefined ? [] : [...told.stats.filesystems],
+    disks: told === undefined ? [] : [...told.filesystems],
     problems,
     conditions: [...conditions],
   };
