@@ -70,12 +70,8 @@ export {
 } from '../host/cached-folder.ts';
 export { linkFolder } from '../host/link-folder.ts';
 export { measureTree, packTree, type PackOptions, type TreeSize } from '../tar/pack-tree.ts';
-export {
-  unpackTree,
-  type Unpacked,
-  type Unpacking,
-  type UnpackOptions,
-} from '../tar/unpack-tree.ts';
+export { unpackTree, type Unpacking } from '../tar/unpack-tree.ts';
+export type { Unpacked, UnpackOptions } from '../tar/unpacker.ts';
 export { newToken } from '../token.ts';
 export { isProcessAlive, processIdentity } from '../host/process-identity.ts';
 export { formatSize, parseSize } from '../size.ts';
