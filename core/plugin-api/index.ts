@@ -71,7 +71,7 @@ export {
 export { linkFolder } from '../host/link-folder.ts';
 export { measureTree, packTree, type PackOptions, type TreeSize } from '../tar/pack-tree.ts';
 export { unpackTree, type Unpacking } from '../tar/unpack-tree.ts';
-export type { Unpacked, UnpackOptions } from '../tar/unpacker.ts';
+export type { Unpacked, UnpackOptions } from '../tar/unpack-options.ts';
 export { newToken } from '../token.ts';
 export { isProcessAlive, processIdentity } from '../host/process-identity.ts';
 export { formatSize, parseSize } from '../size.ts';

@@ -1,7 +1,8 @@
 import { extract as newExtract, type Extract } from 'tar-stream';
 import { BangerError } from '../errors.ts';
 import { formatSize } from '../size.ts';
-import { Unpacker, type Unpacked, type UnpackOptions } from './unpacker.ts';
+import type { Unpacked, UnpackOptions } from './unpack-options.ts';
+import { Unpacker } from './unpacker.ts';
 
 /** A tar that comes from a guest, and so from anybody, as it comes. */
 export interface Unpacking {

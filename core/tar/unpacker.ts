@@ -5,6 +5,7 @@ import { BangerError, toBangerError } from '../errors.ts';
 import { newToken } from '../token.ts';
 import { FolderHandle } from './folder-handle.ts';
 import { decodeLink, decodeName, decodeTotal, showName } from './names.ts';
+import type { Unpacked, UnpackOptions } from './unpack-options.ts';
 import {
   folderMode,
   leadsOut,
@@ -16,25 +17,6 @@ import {
 } from './unpack-places.ts';
 
 type Entry = Extract extends AsyncIterable<infer T> ? T : never;
-
-export interface UnpackOptions {
-  /** Absolute. */
-  readonly path: string;
-  /** Where `path` is a folder already, its entry of this name is meant. */
-  readonly name?: string | undefined;
-  /** The most that is taken: bytes of the tar, its headers with it. */
-  readonly limitBytes: number;
-  /** `total` where the tar has told it. */
-  onBytes?(bytes: number, total: number | undefined): void;
-  onNote?(text: string): void;
-}
-
-export interface Unpacked {
-  readonly path: string;
-  readonly kind: 'file' | 'folder';
-  readonly files: number;
-  readonly bytes: number;
-}
 
 /** Each takes an inode and time; a guest may send any number. */
 const entriesMax = 1_000_000;

@@ -21,7 +21,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Agent } from '../../../capabilities/vsock-agent/agent.ts';
 import { packTree } from '../../../core/tar/pack-tree.ts';
 import { unpackTree } from '../../../core/tar/unpack-tree.ts';
-import type { Unpacked } from '../../../core/tar/unpacker.ts';
+import type { Unpacked } from '../../../core/tar/unpack-options.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { treeOf } from '../../support/tree-of.ts';
 import { buildGuestHandlers, type GuestHandlers } from './guest-handler.ts';
