@@ -74,12 +74,8 @@ export {
 } from '../host/cached-folder.ts';
 export { linkFolder } from '../host/link-folder.ts';
 export { measureTree, packTree, type PackOptions, type TreeSize } from '../tar/pack-tree.ts';
-export {
-  unpackTree,
-  type Unpacked,
-  type Unpacking,
-  type UnpackOptions,
-} from '../tar/unpack-tree.ts';
+export { unpackTree, type Unpacking } from '../tar/unpack-tree.ts';
+export type { Unpacked, UnpackOptions } from '../tar/unpack-options.ts';
 export { kvmObstacle, type KvmPaths } from '../host/kvm.ts';
 export { nativeProgram } from '../host/native-program.ts';
 export { argumentOf, type VmmMarks } from '../vmm/process/find.ts';

@@ -1,8 +1,7 @@
-import { stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { pack as newPack, type Header, type Pack } from 'tar-stream';
 import { BangerError, messageOf } from '../errors.ts';
 import { FolderHandle } from './folder-handle.ts';

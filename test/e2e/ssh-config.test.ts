@@ -7,6 +7,7 @@ import {
   readFile,
   readlink,
   rm,
+  rmdir,
   stat,
   symlink,
   writeFile,
@@ -29,6 +30,7 @@ const reason = firstOf(
 describeUnless(reason, 'OpenSSH', () => {
   let world: World;
   let dotSsh: string;
+  let madeMountPoint: string | undefined;
   const home = userInfo().homedir;
 
   /** Runs a program for which ~/.ssh is a folder of the test's: OpenSSH finds it by the password file alone. */
@@ -46,13 +48,16 @@ describeUnless(reason, 'OpenSSH', () => {
 
   beforeAll(async () => {
     // For the mount alone, where there is none yet.
-    await mkdir(join(home, '.ssh'), { recursive: true, mode: 0o700 });
+    madeMountPoint = await mkdir(join(home, '.ssh'), { recursive: true, mode: 0o700 });
     world = await createWorld();
     dotSsh = join(world.root, 'dot-ssh');
     await mkdir(dotSsh, { mode: 0o700 });
     await world.ok(['vm', 'create', 'box']);
   });
-  afterAll(() => world.dispose());
+  afterAll(async () => {
+    await world.dispose();
+    if (madeMountPoint !== undefined) await rmdir(madeMountPoint);
+  });
 
   it('is set up by one line, and that is taken back to the byte', async () => {
     const original = 'Host *\n  User nobody\n  ControlPath /tmp/%C';

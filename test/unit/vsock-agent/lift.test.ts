@@ -39,7 +39,10 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bgr-lift-'));
   await writeFile(join(folder, 'main.c'), main);
-  const sources = [join(folder, 'main.c'), `${guest}/lift.c`, `${guest}/log.c`];
+  const sources = [
+    join(folder, 'main.c'),
+    ...['lift', 'log', 'fs', 'clock'].map((name) => `${guest}/${name}.c`),
+  ];
   const flags = ['-D_GNU_SOURCE', '-fsanitize=address,undefined', `-I${guest}`];
   await run('cc', [...flags, '-o', join(folder, 'lift'), ...sources]);
 }, 60_000);
