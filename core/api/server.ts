@@ -63,7 +63,6 @@ export const serveApi = async (kernel: Kernel, facts: DaemonFacts): Promise<ApiS
   vmRoutes(server, kernel);
   healthRoute(server, kernel);
   copyRoute(server, kernel);
-  healthRoute(server, kernel);
   operationRoutes(server, kernel);
   daemonRoutes(server, kernel, facts);
   actionRoutes(server, kernel);

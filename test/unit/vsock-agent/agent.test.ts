@@ -99,7 +99,7 @@ describe('exec', () => {
   });
 
   it('gives the command its environment, folder and a clean set of signals', async () => {
-    const { stdout } = await sh('pwd; echo $A $HOME; grep -E "SigBlk|SigIgn" /proc/$$/status', {
+    const { stdout } = await sh('pwd; echo $A $HOME; grep -E "SigBlk|SigIgn" /proc/self/status', {
       cwd: '/usr',
       env: { A: 'b=c d' },
     });
