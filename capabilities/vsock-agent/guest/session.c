@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "exec.h"
 #include "health.h"
+#include "identify.h"
 #include "power.h"
 
 enum {
@@ -123,6 +124,13 @@ static void open_shutdown(struct server *server, const uint8_t *id) {
   server->shutdown = true;
 }
 
+static void open_identify(struct server *server, const uint8_t *id) {
+  const char *failed;
+  if (!server->guest || !is_guest()) return send_error(server, id, "this is not a guest", 0);
+  if (!identify(&server->request.identity, &failed)) return send_error(server, id, failed, errno);
+  link_send(&server->link, id, FRAME_REPLY, "{}", 2);
+}
+
 void session_open(struct server *server, const uint8_t *id, const uint8_t *body, size_t size) {
   session_close(server, false);
   const char *problem;
@@ -138,6 +146,8 @@ void session_open(struct server *server, const uint8_t *id, const uint8_t *body,
     open_get(server, id);
   } else if (strcmp(method, "shutdown") == 0) {
     open_shutdown(server, id);
+  } else if (strcmp(method, "identify") == 0) {
+    open_identify(server, id);
   } else if (strcmp(method, "healthz") == 0) {
     char json[1024];
     link_send(&server->link, id, FRAME_REPLY, json, health_json(json, sizeof json));
