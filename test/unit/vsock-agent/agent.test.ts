@@ -103,10 +103,13 @@ describe('exec', () => {
   });
 
   it('gives the command its environment, folder and a clean set of signals', async () => {
-    const { stdout } = await sh('pwd; echo $A $HOME; exec grep -E "SigBlk|SigIgn" /proc/self/status', {
-      cwd: '/usr',
-      env: { A: 'b=c d' },
-    });
+    const { stdout } = await sh(
+      'pwd; echo $A $HOME; exec grep -E "SigBlk|SigIgn" /proc/self/status',
+      {
+        cwd: '/usr',
+        env: { A: 'b=c d' },
+      },
+    );
     expect(stdout).toBe(
       '/usr\nb=c d /root\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n',
     );
