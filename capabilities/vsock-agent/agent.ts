@@ -83,6 +83,21 @@ export interface UntarRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What makes a restored copy a guest of its own; what is absent stays. Host keys go by putFile. */
+export interface Identity {
+  /** Milliseconds since 1970. */
+  readonly clockMs?: number | undefined;
+  readonly hostname?: string | undefined;
+  /** 32 hexadecimal digits, machine-id(5). */
+  readonly machineId?: string | undefined;
+  /** `10.1.2.3/24`, and the gateway of the default route. */
+  readonly address?: string | undefined;
+  readonly gateway?: string | undefined;
+  /** At most 256 random bytes for the kernel's generator. */
+  readonly entropy?: Uint8Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface ReadyOptions {
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -194,6 +209,22 @@ export class Agent {
     const fields: [string, string][] = [['path', path]];
     if (name !== undefined) fields.push(['name', name]);
     exit(await this.#run('untar', fields, { signal }, (session) => feedStdin(session, source)));
+  }
+
+  async identify({ signal, ...identity }: Identity): Promise<void> {
+    const { clockMs, hostname, machineId, address, gateway, entropy } = identity;
+    const fields = {
+      entropy: entropy && Buffer.from(entropy).toString('hex'),
+      clock: clockMs?.toFixed(0),
+      machine: machineId,
+      hostname,
+      address,
+      gateway,
+    };
+    const given = Object.entries(fields).flatMap(([key, value]) =>
+      value === undefined ? [] : [[key, value] as const],
+    );
+    reply(await this.#run('identify', given, { signal }));
   }
 
   /** Resolves when the guest has begun to end; the VMM's exit tells when it has. */

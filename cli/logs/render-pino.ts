@@ -23,6 +23,10 @@ export class PinoRenderer {
   }
 }
 
+/** Not by String(): a value may bring a `toString` that is none. */
+const shown = (value: unknown): string =>
+  typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value);
+
 const readable = (line: string): string => {
   if (!line.startsWith('{')) return line;
   try {
@@ -30,11 +34,11 @@ const readable = (line: string): string => {
     const { time, level, msg, ...rest } = entry;
     const date = typeof time === 'number' ? new Date(time) : undefined;
     // A number may still be no date.
-    const at = date === undefined || isNaN(date.getTime()) ? String(time) : date.toISOString();
+    const at = date === undefined || isNaN(date.getTime()) ? shown(time) : date.toISOString();
     const facts = Object.entries(rest)
       .filter(([key]) => key !== 'pid' && key !== 'hostname')
-      .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
-    const name = typeof level === 'number' ? (levels[level] ?? String(level)) : String(level);
+      .map(([key, value]) => `${key}=${shown(value)}`);
+    const name = typeof level === 'number' ? (levels[level] ?? String(level)) : shown(level);
     return [at, name.padEnd(5), typeof msg === 'string' ? msg : '', ...facts].join(' ');
   } catch (error) {
     if (error instanceof SyntaxError) return line;

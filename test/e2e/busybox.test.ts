@@ -1,5 +1,10 @@
-import { rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Agent } from '../../capabilities/vsock-agent/agent.ts';
+import { chardev } from '../../capabilities/vsock-agent/connect.ts';
+import { ConnectionPool } from '../../capabilities/vsock-agent/pool.ts';
 import { describeUnless, firstOf, needsRoot, needsTools } from '../support/skip.ts';
 import { busyboxImage, makeBusyboxFolder } from './support/busybox-image.ts';
 import { createWorld, type World } from './support/world.ts';
@@ -80,12 +85,47 @@ describeUnless(
       );
     });
 
+    it('becomes another one, as after a restore', async () => {
+      const drivers = join(world.stateDirectory, 'qemu');
+      const [path] = (await readdir(drivers, { recursive: true })).filter((file) =>
+        file.endsWith('agent.7.sock'),
+      );
+      // The last of its ports: the daemon takes the first that is free.
+      const agent = new Agent(new ConnectionPool([chardev(join(drivers, path ?? 'none'))]));
+      const { ip } = await world.show('box');
+      const gateway = await world.guest('box', 'ip route | awk \'$1 == "default" { print $3 }\'');
+      const machineId = '0123456789abcdef'.repeat(2);
+      try {
+        await agent.identify({
+          clockMs: Date.UTC(2031, 1, 2, 3, 4, 5),
+          hostname: 'twin',
+          machineId,
+          address: `${ip ?? ''}/24`,
+          gateway,
+          entropy: randomBytes(64),
+        });
+        await expect(agent.identify({ hostname: 'not a name' })).rejects.toMatchObject({
+          code: 'AGENT_REFUSED',
+        });
+      } finally {
+        agent.close();
+      }
+      const now = 'hostname; cat /etc/hostname /etc/machine-id; date -u +%F; grep twin /etc/hosts';
+      expect(await world.guest('box', now)).toBe(
+        `twin\ntwin\n${machineId}\n2031-02-02\n127.0.1.1 twin`,
+      );
+      expect(await world.guest('box', 'ip route')).toContain(`default via ${gateway}`);
+      await world.guest('box', `ping -c 1 -W 5 ${gateway}`);
+    });
+
     it('shuts down in order, and starts again with what it has kept', async () => {
       await world.guest('box', 'echo kept > /root/note; echo root > /etc/note');
       await world.ok(['vm', 'stop', 'box']);
       expect(await world.show('box')).toMatchObject({ state: 'stopped', lastError: null });
       await world.ok(['vm', 'start', 'box']);
-      expect(await world.guest('box', 'cat /root/note /etc/note')).toBe('kept\nroot');
+      expect(await world.guest('box', 'cat /root/note /etc/note; hostname')).toBe(
+        'kept\nroot\nbox',
+      );
       // Neither file system was left dirty.
       expect(await world.guest('box', 'dmesg | grep -c "recovery complete" || true')).toBe('0');
     });

@@ -56,7 +56,7 @@ static bool take(struct request *request, const char *key, char *value) {
     request->gid = (gid_t)n;
     request->has_gid = true;
   } else {
-    return false;
+    return identity_field(&request->identity, key, value);
   }
   return true;
 }
@@ -69,6 +69,7 @@ bool parse_request(struct request *request, const uint8_t *body, size_t size,
   request->method = request->cwd = request->path = request->name = request->user = NULL;
   request->pty = request->no_stdin = request->has_uid = request->has_gid = false;
   request->mode = 0644;
+  identity_init(&request->identity);
   memcpy(request->text, body, size);
   request->method = request->text;
   *problem = "the OPEN frame has an unknown or malformed field";

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "identify.h"
 #include "wire.h"
 
 // Every field takes at least two bytes of the body.
@@ -21,6 +22,7 @@ struct request {
   mode_t mode;
   uid_t uid;
   gid_t gid;
+  struct identity identity;
 };
 
 // False with `problem` set to what is wrong, for an ERROR.

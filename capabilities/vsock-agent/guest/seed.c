@@ -16,7 +16,7 @@
 
 enum { CONFIG_MAX = 65536, SEED_FILE_MAX = 16 << 20 };
 
-static bool is_host_name(const char *name) {
+bool is_host_name(const char *name) {
   size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-");
   return n > 0 && n < 65 && name[n] == 0;
 }
@@ -96,14 +96,16 @@ static void apply_manifest(int dir) {
   free(manifest);
 }
 
-void seed_apply(const struct seed *seed, int dir) {
+bool set_host_name(const char *name) {
   char text[80];
-  if (seed->hostname[0]) {
-    int n = snprintf(text, sizeof text, "%s\n", seed->hostname);
-    if (sethostname(seed->hostname, strlen(seed->hostname)) != 0 ||
-        !write_atomic("/etc/hostname", text, (size_t)n, 0644) || !name_in_hosts(seed->hostname))
-      warn("seed: hostname: %s", strerror(errno));
-  }
+  int n = snprintf(text, sizeof text, "%s\n", name);
+  return sethostname(name, strlen(name)) == 0 &&
+         write_atomic("/etc/hostname", text, (size_t)n, 0644) && name_in_hosts(name);
+}
+
+void seed_apply(const struct seed *seed, int dir) {
+  if (seed->hostname[0] && !set_host_name(seed->hostname))
+    warn("seed: hostname: %s", strerror(errno));
   if (seed->dns[0] && !write_atomic("/etc/resolv.conf", seed->dns, strlen(seed->dns), 0644))
     warn("seed: resolv.conf: %s", strerror(errno));
   apply_manifest(dir);

@@ -16,6 +16,12 @@ struct seed_entry {
   const char *path; // in the line
 };
 
+// At most 64 of letters, digits, dots and hyphens.
+bool is_host_name(const char *name);
+
+// For the kernel, /etc/hostname and /etc/hosts. False with errno.
+bool set_host_name(const char *name);
+
 // `config` has a `key=value` a line, and is cut up. What is unknown or malformed is left out.
 void seed_parse(struct seed *seed, char *config);
 bool seed_parse_entry(struct seed_entry *entry, const char *line);

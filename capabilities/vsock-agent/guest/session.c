@@ -13,6 +13,7 @@
 #include "exec.h"
 #include "grow.h"
 #include "health.h"
+#include "identify.h"
 #include "listening.h"
 #include "power.h"
 #include "stats.h"
@@ -146,6 +147,13 @@ static void reply(struct server *server, const uint8_t *id, size_t (*json)(char 
   link_send(&server->link, id, FRAME_REPLY, text, size);
 }
 
+static void open_identify(struct server *server, const uint8_t *id) {
+  const char *failed;
+  if (!server->guest || !is_guest()) return send_error(server, id, "this is not a guest", 0);
+  if (!identify(&server->request.identity, &failed)) return send_error(server, id, failed, errno);
+  link_send(&server->link, id, FRAME_REPLY, "{}", 2);
+}
+
 void session_open(struct server *server, const uint8_t *id, const uint8_t *body, size_t size) {
   session_close(server, false);
   const char *problem;
@@ -173,6 +181,8 @@ void session_open(struct server *server, const uint8_t *id, const uint8_t *body,
     reply(server, id, listening_json);
   } else if (strcmp(method, "stats") == 0) {
     reply(server, id, stats_json);
+  } else if (strcmp(method, "identify") == 0) {
+    open_identify(server, id);
   } else if (strcmp(method, "healthz") == 0) {
     reply(server, id, health_json);
   } else {

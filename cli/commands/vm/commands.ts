@@ -115,6 +115,7 @@ const defineUse = (vm: Command, cli: Cli): void => {
     .option('-e, --env <NAME=VALUE>', 'set a variable; may be repeated', parseVariable)
     .option('-w, --cwd <folder>', 'where to run it; the user’s home where absent')
     .option('-u, --user <user>', 'as whom: a name of the guest, UID or UID:GID; root where absent')
+    .option('--json', 'an error of banger’s own as JSON, on standard error')
     .addHelpText(
       'after',
       '\nExamples:\n' +

@@ -72,9 +72,12 @@ describe('text of a guest', () => {
 
   it('is harmless in the daemon’s log', () => {
     const entry = fc.record({ time: fc.jsonValue(), level: fc.jsonValue(), msg: fc.jsonValue() });
+    // What has broken it before.
+    const odd = fc.constantFrom({ toString: 0 }, { toJSON: 1 }, -8640000000000001, null, [[]]);
+    const oddEntry = fc.record({ time: odd, level: odd, msg: odd, extra: odd });
     const logged = fc.oneof(
       bytes,
-      entry.map((value) => Buffer.from(`${JSON.stringify(value)}\n`)),
+      fc.oneof(entry, oddEntry).map((value) => Buffer.from(`${JSON.stringify(value)}\n`)),
       fc.string({ unit: 'binary' }).map((msg) => Buffer.from(`${JSON.stringify({ msg })}\n`)),
     );
     fc.assert(

@@ -1,14 +1,18 @@
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFile, stat, symlink, writeFile, readdir } from 'node:fs/promises';
+import { mkdir, readFile, stat, symlink, writeFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Agent, ExecRequest } from '../../../capabilities/vsock-agent/agent.ts';
 import { encodeFrame, FrameType } from '../../../capabilities/vsock-agent/frames.ts';
 import type { Exit, Session } from '../../../capabilities/vsock-agent/session.ts';
-import { itUnless, needsRoot } from '../../support/skip.ts';
+import { firstOf, itUnless, needsRoot, needsTools } from '../../support/skip.ts';
 import { buildGuestHandlers, exited, type GuestHandlers } from './guest-handler.ts';
+
+const command = promisify(execFile);
 
 let guest: GuestHandlers;
 let agent: Agent;
@@ -99,10 +103,13 @@ describe('exec', () => {
   });
 
   it('gives the command its environment, folder and a clean set of signals', async () => {
-    const { stdout } = await sh('pwd; echo $A $HOME; grep -E "SigBlk|SigIgn" /proc/self/status', {
-      cwd: '/usr',
-      env: { A: 'b=c d' },
-    });
+    const { stdout } = await sh(
+      'pwd; echo $A $HOME; exec grep -E "SigBlk|SigIgn" /proc/self/status',
+      {
+        cwd: '/usr',
+        env: { A: 'b=c d' },
+      },
+    );
     expect(stdout).toBe(
       '/usr\nb=c d /root\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n',
     );
@@ -319,6 +326,27 @@ describe('files', () => {
     expect(await readFile(target, 'utf8')).toBe('old');
     expect(await readFile(path, 'utf8')).toBe('new');
   });
+
+  itUnless(
+    firstOf(needsRoot(), needsTools('mount')),
+    'are refused where there is no room',
+    async () => {
+      const folder = join(guest.folder, 'small');
+      await mkdir(folder);
+      await command('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'bgr-test', folder]);
+      try {
+        const put = agent.putFile({ path: join(folder, 'file'), source: randomBytes(1_000_000) });
+        await expect(put).rejects.toMatchObject({
+          code: 'AGENT_REFUSED',
+          message: `${folder}/file: No space left on device`,
+        });
+        expect(await readdir(folder)).toEqual([]);
+        await agent.putFile({ path: join(folder, 'file'), source: randomBytes(1_000) });
+      } finally {
+        await command('umount', [folder]);
+      }
+    },
+  );
 
   it('leave nothing behind when a put is cancelled', async () => {
     const abort = new AbortController();
