@@ -275,6 +275,50 @@ describe('a repository that means ill', () => {
     expect(await text(mark)).toContain('evil');
   });
 
+  it('has no say in which folder is read and written', async () => {
+    await begin();
+    await world.git(host, ['config', 'core.worktree', world.root]);
+    await expect(world.prepare()).rejects.toMatchObject({
+      code: 'REPOSITORY_UNSUITABLE',
+      message: expect.stringContaining('working tree elsewhere') as string,
+    });
+    await world.git(host, ['config', '--unset', 'core.worktree']);
+    await world.prepare();
+    await world.git(host, ['config', 'core.worktree', world.root]);
+    await writeFile(inGuest('.bashrc'), 'evil');
+    await expect(pull()).rejects.toMatchObject({ code: 'REPOSITORY_UNSUITABLE' });
+    expect(await readdir(world.root)).not.toContain('.bashrc');
+  });
+
+  it('takes no folder beside itself along', async () => {
+    await begin();
+    const beside = join(world.root, 'beside');
+    await mkdir(beside);
+    await world.git(beside, ['init', '-q']);
+    await world.git(beside, ['commit', '-q', '--allow-empty', '-m', 'x']);
+    const commit = await world.git(beside, ['rev-parse', 'HEAD']);
+    const name = 'xx/beside';
+    await world.git(host, ['update-index', '--add', '--cacheinfo', `160000,${commit},${name}`]);
+    const index = await readFile(inHost('.git/index'), 'latin1');
+    const altered = Buffer.from(index.replace(name, '../beside').slice(0, -20), 'latin1');
+    const checksum = createHash('sha1').update(altered).digest();
+    await writeFile(inHost('.git/index'), Buffer.concat([altered, checksum]));
+    await expect(world.prepare({ mode: 'full_copy' })).rejects.toMatchObject({
+      code: expect.stringMatching(/REPOSITORY_UNSUITABLE|COMMAND_FAILED/) as string,
+    });
+    expect(world.rows.select({})).toEqual([]);
+  });
+
+  it('has no link or pipe read that it puts in the place of git’s files', async () => {
+    await begin();
+    await rm(inHost('.git/info'), { recursive: true, force: true });
+    await mkdir(inHost('.git/info'));
+    await world.run('mkfifo', [inHost('.git/info/exclude')], host);
+    await symlink('/etc/passwd', inHost('.git/info/attributes'));
+    const { changes } = await world.action<WorkspaceContents>('check', { path: host });
+    expect(changes).toEqual([]);
+  });
+
   it('is refused where it is none, is bare, or has what git cannot read', async () => {
     await expect(world.prepare()).rejects.toMatchObject({ code: 'REPOSITORY_UNSUITABLE' });
     await world.git(host, ['init', '-q', '--bare']);
