@@ -9,6 +9,7 @@ import type {
   WorkspacePulled,
   WorkspaceStatus,
 } from '../../../capabilities/workspace/contract.ts';
+import type { MachineSpec } from '../../../core/plugin-api/index.ts';
 import { readTree } from './support/files.ts';
 import { GitWorld } from './support/git-world.ts';
 
@@ -485,6 +486,17 @@ describe('a VM’s deletion', () => {
     await exported();
     await stop();
     expect(await loss()).toBeUndefined();
+  });
+
+  it('may lose what nothing is known of any more, and the VM starts all the same', async () => {
+    await begin();
+    await world.prepare();
+    const [folder = ''] = await readdir(world.state);
+    await writeFile(join(world.state, folder, 'memory.json'), 'damaged');
+    expect(await loss()).toContain('nothing is known');
+    const machine = {} as MachineSpec;
+    const start = { ...world.operation, vm: world.vm, runId: 'run-1', machine };
+    await world.handlers.preStart?.(start, world.claims());
   });
 
   it('loses commits that are elsewhere in the guest', async () => {
