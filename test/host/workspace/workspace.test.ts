@@ -130,6 +130,18 @@ describe('what goes in', () => {
     expect(await text(join(linked, 'b'))).toBe('x');
   });
 
+  it('may have ids of SHA-256', async () => {
+    await world.git(host, ['init', '-q', '-b', 'main', '--object-format=sha256']);
+    await writeFile(inHost('a'), 'one\n');
+    await world.git(host, ['add', '-A']);
+    await world.git(host, ['commit', '-q', '-m', 'first']);
+    expect((await world.prepare<WorkspacePrepared>()).base).toMatch(/^[0-9a-f]{64}$/);
+    await writeFile(inGuest('a'), 'two\n');
+    expect((await exported()).isTried).toBe(true);
+    await pull();
+    expect(await text(inHost('a'))).toBe('two\n');
+  });
+
   it('has line ends as the repository wants them', async () => {
     await begin({ a: 'one\ntwo\n' });
     await world.git(host, ['config', 'core.autocrlf', 'true']);
