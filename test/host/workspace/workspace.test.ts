@@ -457,9 +457,15 @@ describe('pull', () => {
     await mkdir(inHost('build'));
     await mkdir(inHost('build/empty'));
     await writeFile(inGuest('build'), 'a file where the host has a folder');
-    await writeFile(inGuest('zlast'), 'x');
+    // Written before git comes to that folder, which it knows nothing of; and after.
+    await writeFile(inHost('a'), 'one\ntwo\nthree\n');
+    await writeFile(inGuest('aaa'), 'x');
+    await writeFile(inGuest('zzz'), 'x');
+    await writeFile(inGuest('a'), 'changed\n');
     await expect(pull()).rejects.toMatchObject({ code: 'WORKSPACE_CONFLICT' });
     expect((await readdir(host)).sort()).toEqual(['.git', 'a', 'build', 'ignored', 'new']);
+    expect(await readdir(inHost('build'))).toEqual(['empty']);
+    expect(await text(inHost('a'))).toBe('one\ntwo\nthree\n');
   });
 
   it('does not follow a symlink that the host has where the guest has a folder', async () => {
