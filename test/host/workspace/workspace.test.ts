@@ -429,6 +429,18 @@ describe('pull', () => {
     expect((await status()).unsaved).toBeNull();
   });
 
+  it('changes and removes what went in untracked, too', async () => {
+    await begin();
+    await writeFile(inHost('changed'), '1\n');
+    await writeFile(inHost('removed'), '1\n');
+    await world.prepare({ includeUntracked: true });
+    await writeFile(inGuest('changed'), '2\n');
+    await rm(inGuest('removed'));
+    await pull();
+    expect((await readdir(host)).sort()).toEqual(['.git', 'a', 'changed']);
+    expect(await text(inHost('changed'))).toBe('2\n');
+  });
+
   it('changes nothing where both have changed the same, or a file of the host is in the way', async () => {
     await begin();
     await writeFile(join(host, '.git/info/exclude'), 'ignored\nbuild/\n');
