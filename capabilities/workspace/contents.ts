@@ -4,12 +4,12 @@ import { BangerError, type Executor } from '../../core/plugin-api/index.ts';
 import type { WorkspaceCheck, WorkspaceContents } from './contract.ts';
 import { lines } from './git.ts';
 import { commitTree, cutHistoryAt, listRefs, refs, writePackedRefs, writeRef } from './pack.ts';
-import { unquotePath } from './quoted-path.ts';
 import { assertBranchName, findRepository, resolveCommit, type Repository } from './repository.ts';
 import {
   differences,
   emptyTree,
   findGitlinks,
+  gitlinkPath,
   takeSnapshot,
   type Gitlink,
   type Snapshot,
@@ -110,7 +110,7 @@ const gitlinksIn = async (
     const [, id, quoted] = /^160000 commit ([0-9a-f]+)\t(.+)$/.exec(line) ?? [];
     return id === undefined || quoted === undefined
       ? []
-      : [{ path: unquotePath(quoted).toString(), commit: id }];
+      : [{ path: gitlinkPath(quoted), commit: id }];
   });
 };
 

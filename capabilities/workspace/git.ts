@@ -2,6 +2,8 @@ import type { Executor, RunResult } from '../../core/plugin-api/index.ts';
 
 /** Milliseconds: a large repository's pack takes minutes. */
 const timeoutMs = 1_800_000;
+/** Of a question to a repository; one that has a pipe in the place of a file never answers. */
+const questionMs = 60_000;
 
 export interface GitOptions {
   readonly signal: AbortSignal;
@@ -35,7 +37,7 @@ export const lookInto = (
   exec.run(
     'git',
     ['-C', folder, '-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null', ...args],
-    { env: quiet, signal, timeoutMs, ...(okCodes === undefined ? {} : { okCodes }) },
+    { env: quiet, signal, timeoutMs: questionMs, ...(okCodes === undefined ? {} : { okCodes }) },
   );
 
 export interface Place {

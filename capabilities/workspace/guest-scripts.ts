@@ -45,15 +45,13 @@ while IFS= read -r line && [ "$line" != pack ]; do
 done
 git index-pack --stdin >/dev/null
 empty=$(git hash-object -w -t tree /dev/null)
-git update-ref refs/banger/base "\${base:-$empty}"
-git update-ref refs/banger/in "$tree"
+if [ -z "$branch" ]; then printf '%s\\n' "$base" >.git/HEAD
+else printf 'ref: refs/heads/%s\\n' "$branch" >.git/HEAD; fi
+{
+  printf 'create refs/banger/base %s\\ncreate refs/banger/in %s\\n' "\${base:-$empty}" "$tree"
+  [ -z "$branch" ] || [ -z "$base" ] || printf 'update refs/heads/%s %s\\n' "$branch" "$base"
+} | git update-ref --stdin
 { [ -z "$base" ] || printf '%s\\n' "$base"; [ ! -f .git/packed-refs ] || cut -d ' ' -f 1 .git/packed-refs; } >.git/banger-known
-if [ -z "$branch" ]; then
-  git update-ref --no-deref HEAD "$base"
-else
-  git symbolic-ref HEAD "refs/heads/$branch"
-  [ -z "$base" ] || git update-ref "refs/heads/$branch" "$base"
-fi
 git read-tree "$tree"
 git checkout-index -q -u -a -f
 git read-tree -m "$index"

@@ -5,6 +5,7 @@ import {
   messageOf,
   VmsRef,
   z,
+  type VmRecord,
 } from '../../core/plugin-api/index.ts';
 import {
   workspaceCheck,
@@ -18,9 +19,9 @@ import {
   workspaceStatus,
 } from './contract.ts';
 import { exportPatch } from './export.ts';
-import { workspaceIdentity } from './identity.ts';
+import { workspaceIdentity, type RecordedWorkspace } from './identity.ts';
 import { findWorkspace, Turns, type Kit } from './kit.ts';
-import { readMemory, unsaved, writeMemory } from './memory.ts';
+import { readMemory, unsaved, writeMemory, type Memory } from './memory.ts';
 import { checkContents, prepare } from './prepare.ts';
 import { pull } from './pull.ts';
 import { lookAtGuest, workspaceStatusOf } from './status.ts';
@@ -44,14 +45,20 @@ export const workspaceCapability = defineCapability({
     const maxPatch = config.max_patch * 1024 ** 2;
     const kit: Kit = { exec, directory, claims, claimsOf, vms, guests, maxPatch };
     const turns = new Turns();
+    /** Undefined where it cannot be read: no reason for a VM not to start. */
+    const known = (vm: VmRecord, { path }: RecordedWorkspace): Promise<Memory | undefined> =>
+      readMemory(path).catch((error: unknown) => {
+        log.warn({ vm: vm.name, err: error }, 'what is known of the workspace cannot be read');
+        return undefined;
+      });
 
     return {
       // From now on the guest may change what was seen as the VM stopped.
       preStart: async ({ vm }) => {
         const workspace = findWorkspace(kit, vm);
         if (workspace === undefined) return;
-        const memory = await readMemory(workspace.path);
-        if (memory.seen.isFinal)
+        const memory = await known(vm, workspace);
+        if (memory?.seen.isFinal === true)
           await writeMemory(workspace.path, {
             ...memory,
             seen: { ...memory.seen, isFinal: false },
@@ -68,10 +75,7 @@ export const workspaceCapability = defineCapability({
       preDelete: async (vm) => {
         const workspace = findWorkspace(kit, vm);
         if (workspace === undefined) return undefined;
-        const memory = await readMemory(workspace.path).catch((error: unknown) => {
-          log.warn({ vm: vm.name, err: error }, 'what is known of the workspace cannot be read');
-          return undefined;
-        });
+        const memory = await known(vm, workspace);
         const what =
           memory === undefined
             ? `had a workspace in ${workspace.guestPath} of which nothing is known any more`

@@ -69,7 +69,10 @@ const merge = async (
   const gitlinks = await findGitlinks(view, repository, signal);
   const { tree: ours } = await takeSnapshot(view, repository, gitlinks, {
     signal,
-    also: await standing(repository, wanted),
+    also: await standing(
+      repository,
+      wanted.filter(({ path }) => !gitlinks.some((each) => each.path === path)),
+    ),
   });
   const common = await commitTree(view, memory.shared, null, signal);
   const [left, right] = [
@@ -107,13 +110,13 @@ const conflict = (vmName: string, paths: readonly string[]): BangerError =>
   );
 
 /**
- * What stands on the host where the guest adds something, tracked or not: it is the host's side of the merge. A file
- * in the place of a folder counts too.
+ * What stands on the host where the guest has changed something, tracked or not: it is the host's side of the merge. A
+ * file in the place of a folder counts too.
  */
 const standing = async ({ top }: Repository, wanted: readonly ChangedFile[]): Promise<Buffer> => {
   const found: Buffer[] = [];
-  for (const { status, path } of wanted) {
-    const at = status === 'A' ? await firstStanding(top, unquotePath(path)) : undefined;
+  for (const { path } of wanted) {
+    const at = await firstStanding(top, unquotePath(path));
     if (at !== undefined) found.push(at, Buffer.of(0));
   }
   return Buffer.concat(found);
@@ -149,7 +152,8 @@ const applyToWorkTree = async (
     await view.git(
       [
         ...['diff-tree', '-r', '-p', '--no-renames', '--binary', '--full-index', '--no-ext-diff'],
-        ...['--no-textconv', `--output=${patch}`, ours, merged],
+        // A commit of a submodule is not on the host.
+        ...['--ignore-submodules=all', '--no-textconv', `--output=${patch}`, ours, merged],
       ],
       { signal },
     );

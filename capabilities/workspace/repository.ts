@@ -1,5 +1,6 @@
+import { lstat, realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { BangerError, messageOf, type Executor } from '../../core/plugin-api/index.ts';
 import { lines, lookInto } from './git.ts';
 
@@ -49,6 +50,11 @@ export const findRepository = async (
   const [top, gitDir, commonDir, indexPath, objects, format, ...rest] = lines(where);
   if (objects === undefined || (format !== 'sha1' && format !== 'sha256') || rest.length > 0)
     throw unsuitable(`the path of the repository at ${path} has a newline in it`, 'Rename it.');
+  if ((await folderWithGit(path)) !== (await realpath(top ?? '')))
+    throw unsuitable(
+      `the repository at ${path} has its working tree elsewhere: ${top ?? ''}`,
+      'Unset core.worktree there, if you trust it.',
+    );
   const [head, symbolic, config] = await Promise.all([
     ask(['rev-parse', '--quiet', '--verify', 'HEAD^{commit}'], [0, 1, 128]),
     ask(['symbolic-ref', '--quiet', '--short', 'HEAD'], [0, 1]),
@@ -71,6 +77,21 @@ export const findRepository = async (
     branch,
     settings: parseSettings(config.stdout),
   };
+};
+
+/**
+ * Where `.git` is: the working tree begins there, whatever `core.worktree` says. A stranger's repository would
+ * otherwise take its files from, and put the guest's into, any folder of the user's.
+ */
+const folderWithGit = async (path: string): Promise<string | undefined> => {
+  for (let here = await realpath(path); ; here = dirname(here)) {
+    const isHere = await lstat(join(here, '.git')).then(
+      () => true,
+      () => false,
+    );
+    if (isHere) return here;
+    if (here === dirname(here)) return undefined;
+  }
 };
 
 const refusal = (path: string, said: string): BangerError => {

@@ -73,7 +73,9 @@ const linesOf = async (path: string): Promise<string[]> => {
 };
 
 const shallowLines = async ({ gitDir }: View): Promise<string[]> =>
-  (await linesOf(join(gitDir, 'shallow'))).map((id) => `shallow ${id}`);
+  (await linesOf(join(gitDir, 'shallow')))
+    .filter((line) => /^[0-9a-f]{40,64}$/.test(line))
+    .map((id) => `shallow ${id}`);
 
 const refLines = async ({ gitDir }: View): Promise<string[]> =>
   (await linesOf(join(gitDir, 'packed-refs'))).map((ref) => `ref ${ref}`);

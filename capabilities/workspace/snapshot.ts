@@ -60,15 +60,23 @@ export const findGitlinks = (
     return lines(listed).flatMap((line) => {
       const [, commit, quoted] = gitlinkLine.exec(line) ?? [];
       if (commit === undefined || quoted === undefined) return [];
-      const path = unquotePath(quoted).toString();
-      if (path.includes('\ufffd'))
-        throw new BangerError(
-          'REPOSITORY_UNSUITABLE',
-          `the path of the submodule ${quoted} is not UTF-8`,
-        );
-      return [{ path, commit }];
+      return [{ path: gitlinkPath(quoted), commit }];
     });
   });
+
+/** An index that git did not write can name what is outside. @throws BangerError REPOSITORY_UNSUITABLE */
+export const gitlinkPath = (quoted: string): string => {
+  const path = unquotePath(quoted).toString();
+  if (
+    /[\ufffd\n]/.test(path) ||
+    path.split('/').some((part) => ['', '.', '..', '.git'].includes(part))
+  )
+    throw new BangerError(
+      'REPOSITORY_UNSUITABLE',
+      `the path of the submodule ${quoted} is none that can be taken along`,
+    );
+  return path;
+};
 
 /** Writes the working tree's state as objects of the view's own. */
 export const takeSnapshot = (

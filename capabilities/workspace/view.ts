@@ -1,4 +1,5 @@
-import { copyFile, mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { copyFile, lstat, mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Executor, RunResult } from '../../core/plugin-api/index.ts';
 import { runBounded, runIsolated, type GitOptions } from './git.ts';
@@ -71,10 +72,19 @@ const configOf = ({ settings, format }: Repository): string => {
   ].join('\n');
 };
 
+/** Undefined for what is not there, or is no plain file: a pipe would be waited for, a link leads anywhere. */
+const plainFile = async (path: string): Promise<BigIntStats | undefined> => {
+  try {
+    const found = await lstat(path, { bigint: true });
+    return found.isFile() ? found : undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+};
+
 const copyIfThere = async (from: string, to: string): Promise<void> => {
-  await copyFile(from, to).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  });
+  if ((await plainFile(from)) !== undefined) await copyFile(from, to);
 };
 
 /** Written by hand rather than by `git init`, whose templates are the system's. */
@@ -102,14 +112,11 @@ export const createView = async (
  * seems younger would hide changes.
  */
 export const copyIndex = async ({ indexPath }: Repository, to: string): Promise<void> => {
-  const isThere = await stat(indexPath, { bigint: true }).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (isThere === undefined) return;
+  const found = await plainFile(indexPath);
+  if (found === undefined) return;
   await copyFile(indexPath, to);
   // Microseconds, one less than it was: a double holds no more.
-  const seconds = Number(isThere.mtimeNs / 1000n - 1n) / 1e6;
+  const seconds = Number(found.mtimeNs / 1000n - 1n) / 1e6;
   await utimes(to, seconds, seconds);
   // A split index (git-update-index(1)) has its larger part beside it, by a name that its content decides.
   for (const name of await readdir(dirname(indexPath))) {

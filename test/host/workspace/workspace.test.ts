@@ -9,6 +9,7 @@ import type {
   WorkspacePulled,
   WorkspaceStatus,
 } from '../../../capabilities/workspace/contract.ts';
+import type { MachineSpec } from '../../../core/plugin-api/index.ts';
 import { readTree } from './support/files.ts';
 import { GitWorld } from './support/git-world.ts';
 
@@ -127,6 +128,18 @@ describe('what goes in', () => {
     await writeFile(inGuest('b'), 'x');
     expect((await pull()).changes).toEqual([{ status: 'A', path: 'b' }]);
     expect(await text(join(linked, 'b'))).toBe('x');
+  });
+
+  it('may have ids of SHA-256', async () => {
+    await world.git(host, ['init', '-q', '-b', 'main', '--object-format=sha256']);
+    await writeFile(inHost('a'), 'one\n');
+    await world.git(host, ['add', '-A']);
+    await world.git(host, ['commit', '-q', '-m', 'first']);
+    expect((await world.prepare<WorkspacePrepared>()).base).toMatch(/^[0-9a-f]{64}$/);
+    await writeFile(inGuest('a'), 'two\n');
+    expect((await exported()).isTried).toBe(true);
+    await pull();
+    expect(await text(inHost('a'))).toBe('two\n');
   });
 
   it('has line ends as the repository wants them', async () => {
@@ -275,6 +288,50 @@ describe('a repository that means ill', () => {
     expect(await text(mark)).toContain('evil');
   });
 
+  it('has no say in which folder is read and written', async () => {
+    await begin();
+    await world.git(host, ['config', 'core.worktree', world.root]);
+    await expect(world.prepare()).rejects.toMatchObject({
+      code: 'REPOSITORY_UNSUITABLE',
+      message: expect.stringContaining('working tree elsewhere') as string,
+    });
+    await world.git(host, ['config', '--unset', 'core.worktree']);
+    await world.prepare();
+    await world.git(host, ['config', 'core.worktree', world.root]);
+    await writeFile(inGuest('.bashrc'), 'evil');
+    await expect(pull()).rejects.toMatchObject({ code: 'REPOSITORY_UNSUITABLE' });
+    expect(await readdir(world.root)).not.toContain('.bashrc');
+  });
+
+  it('takes no folder beside itself along', async () => {
+    await begin();
+    const beside = join(world.root, 'beside');
+    await mkdir(beside);
+    await world.git(beside, ['init', '-q']);
+    await world.git(beside, ['commit', '-q', '--allow-empty', '-m', 'x']);
+    const commit = await world.git(beside, ['rev-parse', 'HEAD']);
+    const name = 'xx/beside';
+    await world.git(host, ['update-index', '--add', '--cacheinfo', `160000,${commit},${name}`]);
+    const index = await readFile(inHost('.git/index'), 'latin1');
+    const altered = Buffer.from(index.replace(name, '../beside').slice(0, -20), 'latin1');
+    const checksum = createHash('sha1').update(altered).digest();
+    await writeFile(inHost('.git/index'), Buffer.concat([altered, checksum]));
+    await expect(world.prepare({ mode: 'full_copy' })).rejects.toMatchObject({
+      code: expect.stringMatching(/REPOSITORY_UNSUITABLE|COMMAND_FAILED/) as string,
+    });
+    expect(world.rows.select({})).toEqual([]);
+  });
+
+  it('has no link or pipe read that it puts in the place of git’s files', async () => {
+    await begin();
+    await rm(inHost('.git/info'), { recursive: true, force: true });
+    await mkdir(inHost('.git/info'));
+    await world.run('mkfifo', [inHost('.git/info/exclude')], host);
+    await symlink('/etc/passwd', inHost('.git/info/attributes'));
+    const { changes } = await world.action<WorkspaceContents>('check', { path: host });
+    expect(changes).toEqual([]);
+  });
+
   it('is refused where it is none, is bare, or has what git cannot read', async () => {
     await expect(world.prepare()).rejects.toMatchObject({ code: 'REPOSITORY_UNSUITABLE' });
     await world.git(host, ['init', '-q', '--bare']);
@@ -372,6 +429,18 @@ describe('pull', () => {
     expect((await status()).unsaved).toBeNull();
   });
 
+  it('changes and removes what went in untracked, too', async () => {
+    await begin();
+    await writeFile(inHost('changed'), '1\n');
+    await writeFile(inHost('removed'), '1\n');
+    await world.prepare({ includeUntracked: true });
+    await writeFile(inGuest('changed'), '2\n');
+    await rm(inGuest('removed'));
+    await pull();
+    expect((await readdir(host)).sort()).toEqual(['.git', 'a', 'changed']);
+    expect(await text(inHost('changed'))).toBe('2\n');
+  });
+
   it('changes nothing where both have changed the same, or a file of the host is in the way', async () => {
     await begin();
     await writeFile(join(host, '.git/info/exclude'), 'ignored\nbuild/\n');
@@ -400,9 +469,15 @@ describe('pull', () => {
     await mkdir(inHost('build'));
     await mkdir(inHost('build/empty'));
     await writeFile(inGuest('build'), 'a file where the host has a folder');
-    await writeFile(inGuest('zlast'), 'x');
+    // Written before git comes to that folder, which it knows nothing of; and after.
+    await writeFile(inHost('a'), 'one\ntwo\nthree\n');
+    await writeFile(inGuest('aaa'), 'x');
+    await writeFile(inGuest('zzz'), 'x');
+    await writeFile(inGuest('a'), 'changed\n');
     await expect(pull()).rejects.toMatchObject({ code: 'WORKSPACE_CONFLICT' });
     expect((await readdir(host)).sort()).toEqual(['.git', 'a', 'build', 'ignored', 'new']);
+    expect(await readdir(inHost('build'))).toEqual(['empty']);
+    expect(await text(inHost('a'))).toBe('one\ntwo\nthree\n');
   });
 
   it('does not follow a symlink that the host has where the guest has a folder', async () => {
@@ -441,6 +516,17 @@ describe('a VM’s deletion', () => {
     await exported();
     await stop();
     expect(await loss()).toBeUndefined();
+  });
+
+  it('may lose what nothing is known of any more, and the VM starts all the same', async () => {
+    await begin();
+    await world.prepare();
+    const [folder = ''] = await readdir(world.state);
+    await writeFile(join(world.state, folder, 'memory.json'), 'damaged');
+    expect(await loss()).toContain('nothing is known');
+    const machine = {} as MachineSpec;
+    const start = { ...world.operation, vm: world.vm, runId: 'run-1', machine };
+    await world.handlers.preStart?.(start, world.claims());
   });
 
   it('loses commits that are elsewhere in the guest', async () => {
