@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-/** Tests with real host objects and guests: one file at a time, because two cores boot one VM well. */
+/** One file at a time: where the whole machine is looked at, or used. */
 const serial = { fileParallelism: false, maxWorkers: 1 };
 
 export default defineConfig({
@@ -41,7 +41,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 2 },
-          ...serial,
+          maxWorkers: 2,
         },
       },
       {
@@ -50,7 +50,7 @@ export default defineConfig({
           include: ['test/fuzz/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
           ...serial,
         },
       },
@@ -62,7 +62,7 @@ export default defineConfig({
           globalSetup: ['./test/support/built.ts', './test/crash/support/totals.ts'],
           testTimeout: 1_800_000,
           hookTimeout: 120_000,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
           maxWorkers: 2,
         },
       },
@@ -77,19 +77,20 @@ export default defineConfig({
           ],
           testTimeout: 1_800_000,
           hookTimeout: 600_000,
-          sequence: { groupOrder: 5 },
+          sequence: { groupOrder: 6 },
           ...serial,
         },
       },
       {
+        // Two files at a time: each has a daemon, VMs and traces of its own.
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: './test/support/built.ts',
           testTimeout: 300_000,
           hookTimeout: 600_000,
-          sequence: { groupOrder: 4 },
-          ...serial,
+          sequence: { groupOrder: 5 },
+          maxWorkers: 2,
         },
       },
     ],

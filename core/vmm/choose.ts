@@ -28,10 +28,11 @@ export const chooseDriver = async (
     .filter(({ probe }) => probe.usable)
     .sort((a, b) => b.probe.preference - a.probe.preference)[0];
   if (best !== undefined) return best;
-  const [first] = probed;
+  // The one that serves where others cannot is the easiest to bring about.
+  const [last] = probed.toSorted((a, b) => a.probe.preference - b.probe.preference);
   throw new BangerError(
     'VMM_UNAVAILABLE',
     `no VMM can run here: ${probed.map(({ driver, probe }) => `${driver.id}: ${probe.detail}`).join('; ')}`,
-    first?.probe.remedy === undefined ? {} : { remedy: first.probe.remedy },
+    last?.probe.remedy === undefined ? {} : { remedy: last.probe.remedy },
   );
 };
