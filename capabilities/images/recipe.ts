@@ -26,6 +26,7 @@ const basics = [
   'iputils-ping',
   'kmod',
   'less',
+  'make',
   'netbase',
   'openssh-server',
   'procps',

@@ -14,7 +14,7 @@ describe('the default image, with the default size', () => {
   afterAll(() => world.dispose());
 
   it('has what a developer expects', async () => {
-    const tools = 'git curl sudo sshd tmux less vi bash';
+    const tools = 'git curl make sudo sshd tmux less vi bash';
     const script = `for t in ${tools}; do command -v $t >/dev/null && echo $t; done`;
     expect((await world.guest('box', script)).split('\n')).toEqual(tools.split(' '));
     expect(await world.guest('box', 'ls /etc/ssl/certs/ca-certificates.crt')).toContain('.crt');

@@ -42,6 +42,7 @@ const makeProject = async (): Promise<void> => {
     { mode: 0o755 },
   );
   await writeFile(join(project, 'add.sh'), 'add() { echo $(($1 - $2)); }\n');
+  await writeFile(join(project, 'Makefile'), 'test:\n\t@./test.sh\n');
   await writeFile(join(project, '.gitignore'), '.env\n');
   await git(project, ['add', '-A']);
   await git(project, ['commit', '-q', '-m', 'a test that fails']);
@@ -56,7 +57,7 @@ beforeAll(async () => {
 afterAll(() => world.dispose());
 
 it('runs a repository’s tests in a VM of their own, and nothing is left', async () => {
-  const ran = await world.cli(['vm', 'run', '--rm', '-q', project, '--', './test.sh']);
+  const ran = await world.cli(['vm', 'run', '--rm', '-q', project, '--', 'make', 'test']);
   expect(ran).toMatchObject({ code: 0, stdout: 'ok in /root/repo\n', stderr: '' });
   expect(await world.list()).toEqual([]);
 });
@@ -81,7 +82,7 @@ describe('one VM', () => {
     ])
       expect(ran.stderr.split('\n')).toContain(`  banger ${next}`);
     const files = await world.guest('box', 'cd repo; ls -A; git status --porcelain');
-    expect(files).toBe('.git\n.gitignore\nadd.sh\ntest.sh\n M add.sh');
+    expect(files).toBe('.git\n.gitignore\nMakefile\nadd.sh\ntest.sh\n M add.sh');
   });
 
   it('gives back what was made there, by a patch and by a pull', async () => {
