@@ -7,7 +7,7 @@ import { specOf, type VmSpec } from '../vm/record.ts';
 import type { Vm } from '../vm/repository.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { guestOf, runStep } from './provision.ts';
-import { unwindHalf } from './unwind.ts';
+import { unwindChange } from './unwind.ts';
 
 /** @throws BangerError VM_RESOURCES where the host has less memory than that */
 export const assertMemory = (memoryMib: number): void => {
@@ -62,7 +62,7 @@ export const setVm = async (
   let has = current ?? specOf(vm);
   const operation = { ...running, vm: vms.get(vm.id), runId };
   try {
-    await unwindHalf(ledger, vm.id); // what an earlier one that failed could not take away
+    await unwindChange(ledger, vm.id); // what an earlier one that failed could not take away
     await registry.change(operation, has, async (changes) => {
       for (const { field, step } of changes) {
         if (step !== undefined) await runStep(step, guestOf(registry, vm), operation);
@@ -71,7 +71,7 @@ export const setVm = async (
       }
     });
   } catch (error) {
-    await unwindHalf(ledger, vm.id);
+    await unwindChange(ledger, vm.id);
     throw error;
   }
 };

@@ -32,6 +32,10 @@ export const notClean = (failures: readonly UnwindFailure[]): BangerError =>
     `what an earlier run left cannot be removed: ${describeFailures(failures)}`,
   );
 
-/** Of a VM that runs: what was being made or given up (`vm set`) when its operation ended. */
+/** Of a VM that runs, after a restart of the daemon: what was being made or given up when that ended. */
 export const unwindHalf = (ledger: Ledger, vmId: string): Promise<UnwindFailure[]> =>
   ledger.unwind({ ownerId: vmId, states: ['intent', 'releasing'] });
+
+/** The same of a change that failed. `vm` claims may be in the making by someone else, a workspace's for example. */
+export const unwindChange = (ledger: Ledger, vmId: string): Promise<UnwindFailure[]> =>
+  ledger.unwind({ ownerId: vmId, scopes: ['op', 'run'], states: ['intent', 'releasing'] });
