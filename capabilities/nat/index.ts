@@ -73,11 +73,12 @@ export const natCapability = defineCapability({
       preStart: ({ vm }, claims) => (vm.nat ? translate(vm, claims) : Promise.resolve()),
 
       change: async ({ vm }, from, claims) => {
-        if (vm.nat === from.nat) return [];
+        if (vm.nat && from.nat) return [];
         if (vm.nat) {
           await assertReady();
           await translate(vm, claims);
         } else {
+          // Also what one that failed half-way has made, though the run is said to have none.
           for (const claim of claims.list({ scope: 'run' })) await claims.release(claim);
         }
         return [{ field: 'nat' }];

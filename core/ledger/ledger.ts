@@ -278,6 +278,11 @@ export class Ledger {
   /** From now on an acquire of that run throws; returns when what was in flight has settled. */
   async closeRun(runId: string): Promise<void> {
     this.#closed.add(runId);
+    await this.settle(runId);
+  }
+
+  /** Returns when nothing of that run is being made: what is cannot be undone yet. */
+  async settle(runId: string): Promise<void> {
     for (;;) {
       const pending = this.#inFlight.get(runId);
       if (pending === undefined || pending.size === 0) break;

@@ -62,7 +62,7 @@ export const setVm = async (
   let has = current ?? specOf(vm);
   const operation = { ...running, vm: vms.get(vm.id), runId };
   try {
-    await unwindChange(ledger, vm.id); // what an earlier one that failed could not take away
+    await unwindChange(ledger, vm.id, runId); // what an earlier one that failed could not take away
     await registry.change(operation, has, async (changes) => {
       for (const { field, step } of changes) {
         if (step !== undefined) await runStep(step, guestOf(registry, vm), operation);
@@ -71,7 +71,7 @@ export const setVm = async (
       }
     });
   } catch (error) {
-    await unwindChange(ledger, vm.id);
+    await unwindChange(ledger, vm.id, runId);
     throw error;
   }
 };

@@ -37,5 +37,15 @@ export const unwindHalf = (ledger: Ledger, vmId: string): Promise<UnwindFailure[
   ledger.unwind({ ownerId: vmId, states: ['intent', 'releasing'] });
 
 /** The same of a change that failed. `vm` claims may be in the making by someone else, a workspace's for example. */
-export const unwindChange = (ledger: Ledger, vmId: string): Promise<UnwindFailure[]> =>
-  ledger.unwind({ ownerId: vmId, scopes: ['op', 'run'], states: ['intent', 'releasing'] });
+export const unwindChange = async (
+  ledger: Ledger,
+  vmId: string,
+  runId: string,
+): Promise<UnwindFailure[]> => {
+  await ledger.settle(runId);
+  return ledger.unwind({
+    ownerId: vmId,
+    scopes: ['op', 'run'],
+    states: ['intent', 'releasing'],
+  });
+};
