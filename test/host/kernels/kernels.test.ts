@@ -69,15 +69,19 @@ describeUnless(
     });
 
     it('is fetched and unpacked once, for two that ask at the same time', async () => {
-      const watched = operation();
-      const [one, two] = await Promise.all([
-        kernels.resolve(name, watched),
-        kernels.resolve(name, operation()),
-      ]);
+      const watched = [operation(), operation()];
+      const [one, two] = await Promise.all(
+        watched.map((operation) => kernels.resolve(name, operation)),
+      );
+      if (one === undefined) throw new Error('no kernel');
       expect(one).toEqual(two);
       expect(kernels.get(one.id)).toEqual(one);
       expect(world.ledger.count({ scopes: ['store'], states: ['held'] })).toBe(1);
-      expect(watched.seen.some(({ text }) => text.includes('downloading'))).toBe(true);
+      // Either may be the first.
+      const downloads = watched.filter(({ seen }) =>
+        seen.some(({ text }) => text.includes('downloading')),
+      );
+      expect(downloads).toHaveLength(1);
     });
 
     it('is an ELF kernel with its modules, the virtio ones in loading order', async () => {
