@@ -87,6 +87,12 @@ export const crashActions: readonly CrashAction[] = [
   },
 ];
 
+const upwards: ReadonlySet<string> = new Set(['create', 'first create', 'start']);
+
+/** About half of the points each. `first create` leaves out what `create` has, so they stay together. */
+export const actionsTo = (direction: 'up' | 'down'): readonly CrashAction[] =>
+  crashActions.filter(({ name }) => upwards.has(name) === (direction === 'up'));
+
 /** Of a running VM; its root disk has no part in them. */
 export const changeActions: readonly CrashAction[] = [
   {

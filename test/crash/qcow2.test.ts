@@ -1,9 +1,0 @@
-import { changeActions, crashActions } from './support/actions.ts';
-import { describeEveryPoint } from './support/suite.ts';
-
-describeEveryPoint(
-  'a daemon that is killed, root disks by qcow2',
-  { rootfs: 'qcow2' },
-  (run, ...at) => run.killAt(...at),
-  [...crashActions, ...changeActions],
-);
