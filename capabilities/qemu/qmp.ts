@@ -106,7 +106,10 @@ export class Qmp {
     }
     if ('QMP' in parsed) this.#onGreeting();
     else if ('event' in parsed) {
-      if (parsed.event === 'SHUTDOWN') this.shutdownReason = String(parsed.data?.['reason']);
+      const reason = parsed.data?.['reason'];
+      // Only a text: an object may have a `toString` that is none.
+      if (parsed.event === 'SHUTDOWN')
+        this.shutdownReason = typeof reason === 'string' ? reason : 'unknown';
     } else if ('error' in parsed) {
       const error = new BangerError('VMM_FAILED', `QEMU: ${parsed.error.desc}`);
       const waiting = parsed.id === undefined ? undefined : this.#take(parsed.id);

@@ -85,6 +85,15 @@ describe('a hostile QEMU', () => {
     expect(answers).toBeGreaterThan(0);
   });
 
+  it('may give a reason that is no text', async () => {
+    greeting = usual;
+    script = [
+      '{"event":"SHUTDOWN","data":{"reason":{"toString":1}}}\n',
+      '{"return":{"then":1},"id":2}\n',
+    ];
+    expect(await outcome()).toEqual({ then: 1 });
+  });
+
   it('is cut off in a line that does not end', async () => {
     greeting = usual;
     script = Array.from({ length: 64 }, () => Buffer.alloc(64 * 1024, 0x20));
