@@ -120,15 +120,16 @@ it('a daemon that dies while it provisions leaves that told, and the next start 
      export default defineCapability({ id: 'slow', summary: 'waits', config: z.strictObject({}),
        setup: () => ({ provision: async () => [
          step('first', 'echo x >> /root/first'),
-         step('second', 'until [ -e /root/go ]; do sleep 0.1; done; echo x >> /root/second'),
+         step('second', 'touch /root/began; until [ -e /root/go ]; do sleep 0.1; done; echo x >> /root/second'),
        ] }) });`,
   );
   await use(`${entries}[[plugins]]\npath = "slow"\n`);
   await world.ok(['vm', 'stop', 'box']);
   const { body } = await world.api('POST', '/v1/vms/box/start');
   const { operation } = body as { operation: { id: string } };
-  await pollUntil('the first step', 120_000, async () =>
-    (await world.cli(['vm', 'exec', '-n', 'box', '--', 'ls', '/root/first'])).code === 0
+  // The second begins when the first is on record.
+  await pollUntil('the second step', 120_000, async () =>
+    (await world.cli(['vm', 'exec', '-n', 'box', '--', 'ls', '/root/began'])).code === 0
       ? true
       : undefined,
   );
