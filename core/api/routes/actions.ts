@@ -2,27 +2,20 @@ import type { FastifyInstance } from 'fastify';
 import { BangerError } from '../../errors.ts';
 import type { Kernel } from '../../kernel.ts';
 import type { OperationContext } from '../../operation/context.ts';
+import type { Vm, VmRepository } from '../../vm/repository.ts';
 import type { ActionInfo, Operation } from '../contract/types.ts';
 import { parseInput } from '../errors.ts';
 
 const nothing = (): void => undefined;
 
-/** The VM that an action's input names is in use until the action is through. */
-const useOf = (kernel: Kernel, input: unknown): (() => void) => {
+/** The VM that an action's input names in `vm`. */
+const namedVm = (vms: VmRepository, input: unknown): Vm | undefined => {
   const name = typeof input === 'object' && input !== null && 'vm' in input ? input.vm : undefined;
-  const vm = typeof name === 'string' ? kernel.vms.find(name) : undefined;
-  return vm === undefined ? nothing : kernel.usage.begin(vm.id);
+  return typeof name === 'string' ? vms.find(name) : undefined;
 };
 
 export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
-  const { registry, operations, recovery, vms, log } = kernel;
-
-  /** An input that names a VM in `vm` waits for that VM's recovery, as every request for a VM does. */
-  const recovered = async (input: unknown): Promise<void> => {
-    if (typeof input !== 'object' || input === null || !('vm' in input)) return;
-    const vm = typeof input.vm === 'string' ? vms.find(input.vm) : undefined;
-    if (vm !== undefined) await recovery.of(vm.id);
-  };
+  const { registry, operations, recovery, vms, usage, log } = kernel;
 
   server.get('/v1/x', () => {
     const actions: ActionInfo[] = registry.enabled.flatMap(({ capability, handlers }) =>
@@ -43,14 +36,17 @@ export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
       const { capability, action: name } = request.params;
       const action = registry.action(capability, name);
       const input = parseInput(action.input, request.body);
-      const endUse = action.onlyLooks ? nothing : useOf(kernel, input);
-      await recovered(input);
+      // As every request for a VM: it waits for that VM's recovery, and the VM is in use until it is through.
+      const vm = namedVm(vms, input);
+      if (vm !== undefined) await recovery.of(vm.id);
+      const beginUse = (): (() => void) =>
+        vm === undefined || action.onlyLooks ? nothing : usage.begin(vm.id);
       if (action.mode === 'operation') {
         const { operation, settled } = operations.begin(
           { kind: `${capability} ${name}` },
           async (running) => (await action.run(input, running)) as Operation['result'],
         );
-        void settled.then(endUse);
+        void settled.then(beginUse());
         return reply.status(202).send({ operation });
       }
       // The client that goes away wants no answer any more.
@@ -68,8 +64,7 @@ export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
           log.info({ capability }, text);
         },
       };
-      const output = await action.run(input, context).finally(endUse);
-      return reply.send(output);
+      return reply.send(await action.run(input, context).finally(beginUse()));
     },
   );
 };
