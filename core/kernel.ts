@@ -19,7 +19,7 @@ import { Handles } from './vmm/handles.ts';
 import { observeUse } from './lifecycle/auto-stop.ts';
 import { Lifecycle } from './lifecycle/lifecycle.ts';
 import { Recovery } from './lifecycle/recovery.ts';
-import { guestOf } from './lifecycle/provision.ts';
+import { guestOf } from './lifecycle/guest-of.ts';
 import { Usage } from './lifecycle/usage.ts';
 import type { Logger } from './log/logger.ts';
 import { Operations } from './operation/operations.ts';

@@ -2,8 +2,8 @@ import type { ProvisionStep, WorkStep } from '../capability.ts';
 import { deadlineSignal } from '../deadline.ts';
 import { BangerError, messageOf } from '../errors.ts';
 import type { VmOperation } from '../operation/context.ts';
-import { GuestsRef, type Guest } from '../plugin-api/services/guest.ts';
-import { named, type Enabled, type Registry } from '../registry.ts';
+import type { Guest } from '../plugin-api/services/guest.ts';
+import { named, type Enabled } from '../registry.ts';
 import { growInGuest } from './grow.ts';
 import { formatSize } from '../size.ts';
 import { measureTree, packTree } from '../tar/pack-tree.ts';
@@ -54,17 +54,6 @@ const runScript = async (
   const how =
     result.kind === 'exit' ? `exit code ${String(result.code)}` : `signal ${String(result.signal)}`;
   throw new Error(`${how}${output.trim() === '' ? '' : `: ${output.trim()}`}`);
-};
-
-/** @throws BangerError GUEST_UNREACHABLE, VM_NOT_RUNNING */
-export const guestOf = (
-  registry: Registry,
-  vm: { readonly id: string; readonly name: string },
-): Guest => {
-  const guests = registry.service(GuestsRef);
-  if (guests === undefined)
-    throw new BangerError('GUEST_UNREACHABLE', 'no capability reaches into the guest');
-  return guests.of(vm);
 };
 
 const putTree = async (

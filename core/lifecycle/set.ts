@@ -6,7 +6,8 @@ import type { RunningOperation } from '../operation/operations.ts';
 import { specOf, type VmSpec } from '../vm/record.ts';
 import type { Vm } from '../vm/repository.ts';
 import type { LifecycleDeps } from './deps.ts';
-import { guestOf, runStep } from './provision.ts';
+import { guestOf } from './guest-of.ts';
+import { runStep } from './provision.ts';
 import { unwindChange } from './unwind.ts';
 
 /** @throws BangerError VM_RESOURCES where the host has less memory than that */

@@ -2,12 +2,13 @@ import { BangerError, toBangerError } from '../errors.ts';
 import type { StartOperation } from '../operation/context.ts';
 import type { RunningOperation } from '../operation/operations.ts';
 import { specOf } from '../vm/record.ts';
-import type { Vm } from '../vm/repository.ts';
+import { withCondition, type Vm } from '../vm/repository.ts';
 import { chooseDriver } from '../vmm/choose.ts';
 import type { VmmDriver, VmmHandle } from '../vmm/driver.ts';
 import type { MachineSpec } from '../vmm/machine-spec.ts';
 import type { LifecycleDeps } from './deps.ts';
-import { guestOf, provision, ProvisionError } from './provision.ts';
+import { guestOf } from './guest-of.ts';
+import { provision, ProvisionError } from './provision.ts';
 import { tellExited } from './stop.ts';
 import { describeFailures, notClean, unwindRun } from './unwind.ts';
 

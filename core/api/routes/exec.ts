@@ -3,7 +3,8 @@ import type { Duplex } from 'node:stream';
 import { once } from 'node:events';
 import { BangerError, toBangerError } from '../../errors.ts';
 import type { Kernel } from '../../kernel.ts';
-import { GuestsRef, type ExecSession } from '../../plugin-api/services/guest.ts';
+import { runningGuest } from '../../lifecycle/guest-of.ts';
+import type { ExecSession } from '../../plugin-api/services/guest.ts';
 import {
   encodeExecFrame,
   execFrame,
@@ -97,9 +98,7 @@ export const execRoute = (
     const { vms, recovery, registry } = kernel;
     await recovery.of(vms.get(name).id);
     const vm = vms.get(name);
-    const guest = registry.service(GuestsRef)?.of(vm);
-    if (vm.run.state !== 'running' || guest === undefined)
-      throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' is ${vm.run.state}`);
+    const guest = runningGuest(registry, vm);
     const input = parseInput(execRequest, readRequest(request));
     const gone = new AbortController();
     socket.once('close', () => {

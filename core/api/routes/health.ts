@@ -2,12 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import { deadlineSignal } from '../../deadline.ts';
 import { BangerError, messageOf } from '../../errors.ts';
 import type { Kernel } from '../../kernel.ts';
-import {
-  GuestsRef,
-  type Guest,
-  type GuestHealth,
-  type GuestStats,
-} from '../../plugin-api/services/guest.ts';
+import { guestOf } from '../../lifecycle/guest-of.ts';
+import type { Guest, GuestHealth, GuestStats } from '../../plugin-api/services/guest.ts';
 import type { Vm } from '../../vm/repository.ts';
 import type { VmHealth } from '../contract/types.ts';
 
@@ -27,8 +23,7 @@ interface Answer {
 /** What the agent says, or why it says nothing. */
 const ask = async ({ registry }: Kernel, vm: Vm): Promise<Answer | string> => {
   try {
-    const guest = registry.service(GuestsRef)?.of(vm);
-    if (guest === undefined) return 'no capability reaches into the guest';
+    const guest = guestOf(registry, vm);
     const deadline = deadlineSignal(answerMs);
     const asked = performance.now();
     const health = await guest.health(deadline);
