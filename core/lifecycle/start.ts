@@ -79,10 +79,14 @@ export const startVm = async (
     vms.updateRun(vm.id, { logs: handle.logs });
     await aliveUntil(handle, registry.hooks.postStart.promise(operation));
     signal.throwIfAborted();
-    // Before the commit: a daemon that ends while it provisions leaves a VM that says so.
-    vms.setCondition(vm.id, 'unprovisioned', 'provisioning was not completed');
     vms.updateRun(vm.id, {
       state: 'running',
+      // With the commit: a daemon that ends while it provisions leaves a VM that says so.
+      conditions: withCondition(
+        vms.get(vm.id).run.conditions,
+        'unprovisioned',
+        'provisioning was not completed',
+      ),
       driver: driver.id,
       ip: operation.machine.seed.address?.split('/')[0] ?? null,
       pid: handle.process.pid,

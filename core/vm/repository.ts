@@ -85,6 +85,16 @@ const toVm = (row: Row): Vm => ({
 
 const query = 'SELECT vm.*, run.* FROM vm JOIN run ON run.vm_id = vm.id';
 
+/** The conditions with the one of that kind added or replaced; no detail leaves it out. */
+export const withCondition = (
+  conditions: readonly Condition[],
+  kind: string,
+  detail?: string,
+): Condition[] => [
+  ...conditions.filter((condition) => condition.kind !== kind),
+  ...(detail === undefined ? [] : [{ kind, detail }]),
+];
+
 /** VM and run records. */
 export class VmRepository {
   readonly #store: Store;
@@ -178,9 +188,8 @@ export class VmRepository {
 
   /** Adds or replaces the condition of that kind; no detail removes it. */
   setCondition(vmId: string, kind: string, detail?: string): void {
-    const others = this.get(vmId).run.conditions.filter((condition) => condition.kind !== kind);
     this.updateRun(vmId, {
-      conditions: detail === undefined ? others : [...others, { kind, detail }],
+      conditions: withCondition(this.get(vmId).run.conditions, kind, detail),
     });
   }
 
