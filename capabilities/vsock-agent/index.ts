@@ -1,12 +1,11 @@
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   BangerError,
   ChannelsRef,
   defineCapability,
   GuestsRef,
+  nativeProgram,
   newToken,
   observePath,
   provide,
@@ -20,12 +19,7 @@ import { agentTeardown, initrdName } from './teardown.ts';
 
 /** Beside the built daemon, or in dist/ when it runs from source. */
 const agentBinary = (): string => {
-  const path = [
-    new URL('./guest/agent', import.meta.url),
-    new URL('../../dist/guest/agent', import.meta.url),
-  ]
-    .map((url) => fileURLToPath(url))
-    .find(existsSync);
+  const path = nativeProgram('guest', 'agent');
   if (path === undefined) {
     throw new BangerError('TOOL_MISSING', 'the guest agent is not built', {
       remedy: 'Build it: npm run build',
