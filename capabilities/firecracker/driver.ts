@@ -5,10 +5,10 @@ import {
   findVmm,
   kvmObstacle,
   launchVmm,
-  type Claims,
   type Executor,
   type Instance,
   type VmmDriver,
+  type VmmClaims,
   type VmmIdentity,
   type VmmObserved,
   type VmmProbe,
@@ -17,7 +17,7 @@ import { send } from './api/client.ts';
 import { apiSocket, configuration, hasConsole, vsockSocket } from './configure.ts';
 import { createHandle } from './handle.ts';
 import { firecrackerMarks } from './marks.ts';
-import { formatVersion, isAtLeast, oldest, versionOf, type Version } from './version.ts';
+import { formatVersion, isAtLeast, oldest, versionOf } from './version.ts';
 
 export interface FirecrackerOptions {
   readonly binary: string;
@@ -25,8 +25,6 @@ export interface FirecrackerOptions {
   readonly exec: Executor;
   readonly instance: Instance;
 }
-
-type FirecrackerClaims = Claims<VmmIdentity, VmmObserved>;
 
 /** Before QEMU, which says 10. */
 const preference = 20;
@@ -58,11 +56,9 @@ export const createFirecrackerDriver = ({
   directory,
   exec,
   instance,
-}: FirecrackerOptions): VmmDriver<VmmIdentity, VmmObserved> & {
-  version(): Promise<Version | undefined>;
-} => {
-  const version = async (): Promise<Version | undefined> =>
-    (await exec.which(binary)) === undefined ? undefined : versionOf(binary, exec);
+}: FirecrackerOptions): VmmDriver<VmmIdentity, VmmObserved> => {
+  /** As the last probe found it: each boot follows one. */
+  let version = oldest;
 
   const probe = async (): Promise<VmmProbe> => {
     if (process.arch !== 'x64')
@@ -82,6 +78,7 @@ export const createFirecrackerDriver = ({
         `Install ${formatVersion(oldest)} or a later one.`,
       );
     }
+    version = found;
     const obstacle = await kvmObstacle();
     if (obstacle !== undefined)
       return unusable(`no KVM: ${obstacle}`, 'Mend that, or use vmm = "qemu".');
@@ -92,12 +89,10 @@ export const createFirecrackerDriver = ({
     id: 'firecracker',
     diskFormats: ['raw'],
     agentChannel: 'vsock',
-    version,
     probe,
 
-    boot: async ({ vm, machine }, claims: FirecrackerClaims) => {
-      const found = (await version()) ?? oldest;
-      const calls = configuration(machine, found);
+    boot: async ({ vm, machine }, claims: VmmClaims) => {
+      const calls = configuration(machine, version);
       const folder = await ensureVmmFolder(directory, vm.id, claims);
       const socket = join(folder, apiSocket);
       return launchVmm(firecrackerMarks, { exec, instance }, claims, {
@@ -112,7 +107,7 @@ export const createFirecrackerDriver = ({
           for (const call of others) await send(socket, call, signal);
           const start = { action_type: 'InstanceStart' } as const;
           await send(socket, { method: 'PUT', path: '/actions', body: start }, signal);
-          return createHandle(folder, child, hasConsole(found), child);
+          return createHandle(folder, child, hasConsole(version), { child });
         },
       });
     },
@@ -121,7 +116,8 @@ export const createFirecrackerDriver = ({
       const running = await findVmm(firecrackerMarks, instance, vm.id, claims);
       if (running === undefined) return undefined;
       const { folder, process } = running;
-      return createHandle(folder, process, hasConsole((await version()) ?? oldest));
+      await probe();
+      return createHandle(folder, process, hasConsole(version), process);
     },
   };
 };

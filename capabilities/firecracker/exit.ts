@@ -2,10 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import {
   waitGone,
+  waitNameGone,
+  writerMs,
   type DetachedProcess,
   type ProcessIdentity,
   type VmmExit,
 } from '../../core/plugin-api/index.ts';
+import { firecrackerMarks } from './marks.ts';
 
 /** FcExitCode in src/vmm/src/lib.rs of Firecracker. */
 const meanings: Readonly<Record<number, string>> = {
@@ -40,35 +43,43 @@ const closed = (socketPath: string): Promise<void> =>
     socket.resume();
   });
 
-/** Its last word, where we are not its parent. */
-const loggedCode = async (log: string): Promise<number | undefined> => {
+type Ended = Awaited<DetachedProcess['exited']>;
+
+/**
+ * Its last word, of one that says no other to us. The log goes on from run to run, so it has to be said by this one.
+ * @param name Firecracker's own, by which its lines begin: `2026-11-24T10:11:12.123456789 [NAME:main] …`
+ */
+const lastWord = async (log: string, name: string): Promise<Ended> => {
+  // It is on its way through a pipe.
+  await waitNameGone(firecrackerMarks, name, writerMs);
   try {
     const text = (await readFile(log, 'utf8')).slice(-tailCharacters);
-    const code = [...text.matchAll(/ exit_code=(\d+)$/gm)].at(-1)?.[1];
-    return code === undefined ? undefined : Number(code);
+    const lines = text.split('\n').filter((line) => line.includes(` [${name}:`));
+    const code = / exit_code=(\d+)$/.exec(lines.at(-1) ?? '')?.[1];
+    return { code: code === undefined ? null : Number(code), signal: null };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { code: null, signal: null };
     throw error;
   }
 };
 
-/** @param child where this daemon is its parent */
+/** Where a Firecracker's exit code comes from: of the daemon's own child, or by name from the log of an adopted one. */
+export type ExitSource = { readonly child: DetachedProcess } | { readonly name: string };
+
 export const exitOf = async (
   socketPath: string,
   log: string,
   process: ProcessIdentity,
-  child: DetachedProcess | undefined,
+  source: ExitSource,
 ): Promise<VmmExit> => {
-  if (child === undefined) await closed(socketPath);
-  const ended = await child?.exited;
+  await ('child' in source ? source.child.exited : closed(socketPath));
   // Not before the process is gone, for the caller then takes its taps and disks away.
   while (!(await waitGone(process, goneMs)));
-  if (ended !== undefined && ended.signal !== null)
-    return { detail: `Firecracker was ended by ${ended.signal}`, clean: false };
-  const code = ended?.code ?? (await loggedCode(log));
+  const { code, signal } =
+    'child' in source ? await source.child.exited : await lastWord(log, source.name);
+  if (signal !== null) return { detail: `Firecracker was ended by ${signal}`, clean: false };
   if (code === 0) return { detail: 'the guest shut itself down', clean: true };
-  if (code === undefined)
-    return { detail: 'Firecracker ended (for an unknown reason)', clean: false };
+  if (code === null) return { detail: 'Firecracker ended (for an unknown reason)', clean: false };
   const meaning = meanings[code];
   return {
     detail: `Firecracker ended (exit code ${String(code)}${meaning === undefined ? '' : `: ${meaning}`})`,

@@ -4,13 +4,12 @@ import {
   deadlineSignal,
   vmmLogs,
   waitGone,
-  type DetachedProcess,
   type ProcessIdentity,
   type VmmHandle,
 } from '../../core/plugin-api/index.ts';
 import { send } from './api/client.ts';
 import { apiSocket, vsockSocket } from './configure.ts';
-import { exitOf } from './exit.ts';
+import { exitOf, type ExitSource } from './exit.ts';
 
 /** How long a guest may take to come to its end after Ctrl-Alt-Del, milliseconds. */
 const shutdownMs = 3_000;
@@ -18,13 +17,12 @@ const answerMs = 10_000;
 
 /**
  * @param hasConsole false where the console is in the VMM's own log
- * @param child where this daemon is its parent, and so learns its exit code
  */
 export const createHandle = (
   folder: string,
   process: ProcessIdentity,
   hasConsole: boolean,
-  child?: DetachedProcess,
+  source: ExitSource,
 ): VmmHandle => {
   const socket = join(folder, apiSocket);
   const logs = vmmLogs(folder);
@@ -32,7 +30,7 @@ export const createHandle = (
     process: { pid: process.pid, startTicks: process.startTicks },
     agent: { kind: 'vsock', path: join(folder, vsockSocket) },
     logs: hasConsole ? logs : { console: logs.vmm, vmm: logs.vmm },
-    exited: exitOf(socket, logs.vmm, process, child),
+    exited: exitOf(socket, logs.vmm, process, source),
     growDrive: async (drive, bytes, path) => {
       await truncate(path, bytes);
       // Told its own path again, Firecracker looks at the size anew and tells the guest.

@@ -6,12 +6,12 @@ import {
   ensureVmmFolder,
   findVmm,
   launchVmm,
-  type Claims,
   type Executor,
   type Instance,
   type StartOperation,
   type VmmDriver,
   type VmmHandle,
+  type VmmClaims,
   type VmmIdentity,
   type VmmObserved,
 } from '../../core/plugin-api/index.ts';
@@ -35,10 +35,7 @@ export const createQemuDriver = (
 ): VmmDriver<VmmIdentity, VmmObserved> => {
   const { directory, exec, instance, binary } = options;
 
-  const boot = async (
-    operation: StartOperation,
-    claims: Claims<VmmIdentity, VmmObserved>,
-  ): Promise<VmmHandle> => {
+  const boot = async (operation: StartOperation, claims: VmmClaims): Promise<VmmHandle> => {
     const { vm, machine } = operation;
     if (machine.kernel === undefined)
       throw new BangerError('KERNEL_UNKNOWN', 'no capability has named a kernel for this VM');

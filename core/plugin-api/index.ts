@@ -78,10 +78,16 @@ export { unpackTree, type Unpacking } from '../tar/unpack-tree.ts';
 export type { Unpacked, UnpackOptions } from '../tar/unpack-options.ts';
 export { kvmObstacle, type KvmPaths } from '../host/kvm.ts';
 export { nativeProgram } from '../host/native-program.ts';
-export { argumentOf, type VmmMarks } from '../vmm/process/find.ts';
+export { argumentOf, waitNameGone, writerMs, type VmmMarks } from '../vmm/process/find.ts';
 export { ensureVmmFolder } from '../vmm/process/folder.ts';
-export { vmmIdentity, type VmmIdentity, type VmmObserved } from '../vmm/process/identity.ts';
-export { controlDeadlineMs, findVmm, launchVmm } from '../vmm/process/launch.ts';
+export {
+  vmmIdentity,
+  type VmmClaims,
+  type VmmIdentity,
+  type VmmObserved,
+} from '../vmm/process/identity.ts';
+export { findVmm } from '../vmm/process/adopt.ts';
+export { controlDeadlineMs, launchVmm } from '../vmm/process/launch.ts';
 export { vmmLogs } from '../vmm/process/logs.ts';
 export { vmmTeardown } from '../vmm/process/teardown.ts';
 export { waitGone } from '../vmm/process/wait-gone.ts';

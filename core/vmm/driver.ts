@@ -5,7 +5,7 @@ import type { ProcessIdentity } from '../host/executor.ts';
 
 /**
  * The driver contract. Order of calls, each awaited before the next:
- * 1. probe      any number of times, changes nothing
+ * 1. probe      before every boot, and whenever somebody asks; changes nothing
  * 2. boot       once per run, within the run's claims; or attach, after a restart of the daemon
  * 3. shutdown   any number of times, may race with `exited`
  * The claim that boot acquires is the hard kill: its cleanup ends the process.

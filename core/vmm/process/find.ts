@@ -68,6 +68,9 @@ export const workingFolder = async ({ pid }: ProcessIdentity): Promise<string | 
 
 const pollMs = 10;
 
+/** How long what a VMM has said last may take to reach its log, milliseconds. */
+export const writerMs = 2_000;
+
 /**
  * Waits until no process has that name any more: the VMM, and the writer of its logs, which ends when all that the VMM
  * has said is in them.

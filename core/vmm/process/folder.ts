@@ -1,9 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Claims } from '../../claim.ts';
 import { observePath } from '../../host/owned-path.ts';
 import { newToken } from '../../token.ts';
-import type { VmmIdentity, VmmObserved } from './identity.ts';
+import type { VmmClaims } from './identity.ts';
 import { folderName } from './names.ts';
 
 /**
@@ -13,7 +12,7 @@ import { folderName } from './names.ts';
 export const ensureVmmFolder = async (
   directory: string,
   vmId: string,
-  claims: Claims<VmmIdentity, VmmObserved>,
+  claims: VmmClaims,
 ): Promise<string> => {
   const token = newToken(8);
   const path = join(directory, folderName(token));

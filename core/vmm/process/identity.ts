@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { IdentityCodec } from '../../claim.ts';
+import type { Claims, IdentityCodec } from '../../claim.ts';
 import { pathObserved } from '../../host/owned-path.ts';
 
 /** A VM's folder (scope `vm`: logs) or its process with the sockets (scope `run`). */
@@ -18,6 +18,7 @@ const observed = z.union([pathObserved, z.object({ pid: z.int(), startTicks: z.n
 
 export type VmmIdentity = z.output<typeof identity>;
 export type VmmObserved = z.output<typeof observed>;
+export type VmmClaims = Claims<VmmIdentity, VmmObserved>;
 
 /** What a VMM driver claims. Drivers share it; each has its own rows. */
 export const vmmIdentity: IdentityCodec<VmmIdentity, VmmObserved> = {

@@ -1,19 +1,15 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Claims } from '../../claim.ts';
 import { deadlineSignal } from '../../deadline.ts';
 import { BangerError } from '../../errors.ts';
-import type { DetachedProcess, Executor, ProcessIdentity } from '../../host/executor.ts';
+import type { DetachedProcess, Executor } from '../../host/executor.ts';
 import type { Instance } from '../../host/host.ts';
 import { newToken } from '../../token.ts';
-import { findByName, isOurs, waitNameGone, workingFolder, type VmmMarks } from './find.ts';
-import type { VmmIdentity, VmmObserved } from './identity.ts';
+import { waitNameGone, writerMs, type VmmMarks } from './find.ts';
+import type { VmmClaims, VmmIdentity } from './identity.ts';
 import { boundedOutput, vmmLogs } from './logs.ts';
 import { processName } from './names.ts';
-import { writerMs } from './teardown.ts';
-
-type VmmClaims = Claims<VmmIdentity, VmmObserved>;
 
 /** How long a VMM may take to open its control socket, milliseconds. */
 export const controlDeadlineMs = 10_000;
@@ -102,38 +98,4 @@ export const launchVmm = async <T>(
       };
     },
   );
-};
-
-const claimed = async (
-  marks: VmmMarks,
-  claims: VmmClaims,
-): Promise<ProcessIdentity | undefined> => {
-  for (const { identity, observed } of claims.list({ scope: 'run' })) {
-    if (identity.kind !== 'process' || observed === undefined || !('pid' in observed)) continue;
-    if (await isOurs(marks, observed, identity.name)) return observed;
-  }
-  return undefined;
-};
-
-/** Where the claim cannot be read: the process itself says that it is ours, and whose. */
-const marked = async (
-  marks: VmmMarks,
-  vmId: string,
-  instance: Instance,
-): Promise<ProcessIdentity | undefined> => {
-  const prefix = processName(instance.token, '');
-  const named = await findByName(marks, (name) => name.startsWith(prefix));
-  return named.find((each) => each.vmId === vmId && !each.isWriter);
-};
-
-/** The VM's running VMM and its folder, after a restart of the daemon; undefined where it is gone. */
-export const findVmm = async (
-  marks: VmmMarks,
-  instance: Instance,
-  vmId: string,
-  claims: VmmClaims,
-): Promise<{ readonly process: ProcessIdentity; readonly folder: string } | undefined> => {
-  const process = (await claimed(marks, claims)) ?? (await marked(marks, vmId, instance));
-  const folder = process === undefined ? undefined : await workingFolder(process);
-  return process === undefined || folder === undefined ? undefined : { process, folder };
 };

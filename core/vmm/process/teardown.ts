@@ -11,7 +11,7 @@ import {
   type PathObserved,
 } from '../../host/owned-path.ts';
 import { isProcessAlive } from '../../host/process-identity.ts';
-import { findByName, isOurs, waitNameGone, type VmmMarks } from './find.ts';
+import { findByName, isOurs, waitNameGone, writerMs, type VmmMarks } from './find.ts';
 import type { VmmIdentity, VmmObserved } from './identity.ts';
 import { processName } from './names.ts';
 
@@ -19,9 +19,6 @@ type VmmClaim = Claim<VmmIdentity, VmmObserved>;
 
 /** After SIGKILL a process may still be busy with the disk, milliseconds. */
 const killDeadlineMs = 10_000;
-
-/** How long what a VMM has said last may take to reach its log, milliseconds. */
-export const writerMs = 2_000;
 
 const kill = async (title: string, identity: ProcessIdentity): Promise<void> => {
   try {
