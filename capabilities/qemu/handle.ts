@@ -8,7 +8,7 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { join } from 'node:path';
 import { agentPorts, agentSocket } from './args.ts';
-import { consoleEnd, readPanic } from './panic.ts';
+import { readPanic } from './panic.ts';
 import type { Qmp } from './qmp.ts';
 
 /** How long QEMU may take to write back and end after `quit`, milliseconds. */
@@ -52,18 +52,15 @@ export const createHandle = (
   process: ProcessIdentity,
   child?: DetachedProcess,
 ): VmmHandle => {
-  const console = join(folder, 'console.log');
-  const from = consoleEnd(console);
-  const exited = describeExit(qmp, process, child, async () =>
-    readPanic(console, await from, consoleMs),
-  );
+  const logs = vmmLogs(folder);
+  const exited = describeExit(qmp, process, child, () => readPanic(logs.console, consoleMs));
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
     agent: {
       kind: 'ports',
       paths: Array.from({ length: agentPorts }, (_, port) => join(folder, agentSocket(port))),
     },
-    logs: vmmLogs(folder),
+    logs,
     exited,
     growDrive: async (drive, bytes) => {
       await qmp.execute('block_resize', { device: drive, size: bytes });

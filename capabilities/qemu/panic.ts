@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** A panic's report is some kilobytes; the line that we look for is at its beginning. */
@@ -9,22 +9,11 @@ const reasonMax = 200;
 const isAbsent = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT';
 
-/** Where a run's part of the console's log begins: the file goes on from run to run. */
-export const consoleEnd = async (path: string): Promise<number> => {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isAbsent(error)) return 0;
-    throw error;
-  }
-};
-
-/** The end of a file, from `from` on unless the file has been begun anew. */
-const readEnd = async (path: string, from: number): Promise<string> => {
+const readEnd = async (path: string): Promise<string> => {
   const file = await open(path);
   try {
     const { size } = await file.stat();
-    const start = Math.max(from > size ? 0 : from, size - tailBytes);
+    const start = Math.max(0, size - tailBytes);
     const { buffer, bytesRead } = await file.read(
       Buffer.alloc(size - start),
       0,
@@ -40,16 +29,13 @@ const readEnd = async (path: string, from: number): Promise<string> => {
 /**
  * Why the guest's kernel has panicked, as its console tells, or undefined. The guest can write what it likes there: it
  * says so of itself alone.
+ * @param path of the console's log, which begins anew with each run
  * @param forMs how long what the guest said last may be on its way into the file
  */
-export const readPanic = async (
-  path: string,
-  from: number,
-  forMs: number,
-): Promise<string | undefined> => {
+export const readPanic = async (path: string, forMs: number): Promise<string | undefined> => {
   const end = performance.now() + forMs;
   for (;;) {
-    const text = await readEnd(path, from).catch((error: unknown) => {
+    const text = await readEnd(path).catch((error: unknown) => {
       if (isAbsent(error)) return '';
       throw error;
     });
