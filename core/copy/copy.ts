@@ -1,9 +1,9 @@
 import type { CopyRequest, CopyResult } from '../api/contract/types.ts';
 import { BangerError } from '../errors.ts';
+import { byteProgress } from '../operation/byte-progress.ts';
 import type { OperationContext } from '../operation/context.ts';
 import type { Guest } from '../plugin-api/services/guest.ts';
 import { within } from '../registry.ts';
-import { formatSize } from '../size.ts';
 import { measureTree, packTree } from '../tar/pack-tree.ts';
 import { unpackTree } from '../tar/unpack-tree.ts';
 import { boundedNotes } from './notes.ts';
@@ -12,21 +12,6 @@ import { boundedNotes } from './notes.ts';
 const defaultLimitBytes = 64 * 1024 ** 3;
 
 type Operation = Pick<OperationContext, 'signal' | 'progress' | 'notice'>;
-
-const progressOf =
-  (operation: Operation) =>
-  (bytes: number, total: number | undefined): void => {
-    if (total === undefined) {
-      operation.progress({ text: formatSize(bytes) });
-      return;
-    }
-    const fraction = total === 0 ? 1 : Math.min(1, bytes / total);
-    const percent = Math.floor(fraction * 100);
-    operation.progress({
-      text: `${formatSize(bytes)} of ${formatSize(total)} (${String(percent)} %)`,
-      fraction,
-    });
-  };
 
 const measured = async (path: string): ReturnType<typeof measureTree> => {
   try {
@@ -47,7 +32,7 @@ const copyIn = async (
   operation: Operation,
 ): Promise<CopyResult> => {
   const { bytes: total } = await measured(host);
-  const progress = progressOf(operation);
+  const progress = byteProgress(operation);
   const notes: string[] = [];
   const count = { bytes: 0, files: 0 };
   const tar = packTree(host, {
@@ -80,7 +65,7 @@ const copyOut = async (
     path: host,
     name,
     limitBytes,
-    onBytes: progressOf(operation),
+    onBytes: byteProgress(operation),
     onNote,
   });
   try {

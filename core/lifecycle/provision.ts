@@ -1,11 +1,11 @@
 import type { ProvisionStep, WorkStep } from '../capability.ts';
 import { deadlineSignal } from '../deadline.ts';
 import { BangerError, messageOf } from '../errors.ts';
+import { byteProgress } from '../operation/byte-progress.ts';
 import type { VmOperation } from '../operation/context.ts';
 import type { Guest } from '../plugin-api/services/guest.ts';
 import { named, type Enabled } from '../registry.ts';
 import { growInGuest } from './grow.ts';
-import { formatSize } from '../size.ts';
 import { measureTree, packTree } from '../tar/pack-tree.ts';
 import type { VmRepository } from '../vm/repository.ts';
 
@@ -62,6 +62,7 @@ const putTree = async (
   operation: VmOperation,
 ): Promise<void> => {
   const { bytes: total } = await measureTree(source);
+  const progress = byteProgress(operation);
   const tar = packTree(source, {
     ...(fileMode === undefined ? {} : { fileMode }),
     signal: operation.signal,
@@ -69,9 +70,7 @@ const putTree = async (
       operation.notice(`${source}: ${text}`);
     },
     onBytes: (bytes) => {
-      if (total < worthProgressBytes) return;
-      const fraction = Math.min(1, bytes / total);
-      operation.progress({ text: `${formatSize(bytes)} of ${formatSize(total)}`, fraction });
+      if (total >= worthProgressBytes) progress(bytes, total);
     },
   });
   try {
