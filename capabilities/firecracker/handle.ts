@@ -1,7 +1,7 @@
-import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   deadlineSignal,
+  growFile,
   vmmLogs,
   waitGone,
   type ProcessIdentity,
@@ -32,7 +32,7 @@ export const createHandle = (
     logs: hasConsole ? logs : { console: logs.vmm, vmm: logs.vmm },
     exited: exitOf(socket, logs.vmm, process, source),
     growDrive: async (drive, bytes, path) => {
-      await truncate(path, bytes);
+      await growFile(path, bytes);
       // Told its own path again, Firecracker looks at the size anew and tells the guest.
       const body = { drive_id: drive, path_on_host: path };
       await send(

@@ -1,5 +1,5 @@
-import { open, stat, truncate } from 'node:fs/promises';
-import type { Executor } from '../../core/plugin-api/index.ts';
+import { open } from 'node:fs/promises';
+import { growFile, type Executor } from '../../core/plugin-api/index.ts';
 import { cowBytes } from './cow.ts';
 import type { RootfsDriver } from './identity.ts';
 
@@ -15,10 +15,6 @@ const qcow2Bytes = async (path: string): Promise<number> => {
   } finally {
     await file.close();
   }
-};
-
-const growFile = async (path: string, bytes: number): Promise<void> => {
-  if ((await stat(path)).size < bytes) await truncate(path, bytes);
 };
 
 /** Makes a root disk that no VMM has open as large as that; a larger one stays as it is. */

@@ -1,4 +1,4 @@
-import { z } from '../../core/plugin-api/index.ts';
+import { vmStats, z } from '../../core/plugin-api/index.ts';
 
 const vm = z.string().min(1).max(64);
 
@@ -7,35 +7,12 @@ export const statsNow = z.strictObject({
   vm: vm.optional(),
 });
 
-/** `stats` as the daemon's contract has them in its list of VMs. */
-const figures = z.object({
-  at: z.string(),
-  uptimeSeconds: z.number(),
-  vcpus: z.number(),
-  cpuPercent: z.number().nullable(),
-  load: z.tuple([z.number(), z.number(), z.number()]),
-  memoryTotalBytes: z.number(),
-  memoryUsedBytes: z.number(),
-  swapUsedBytes: z.number(),
-  processes: z.number(),
-  connections: z.number(),
-  filesystems: z.array(
-    z.object({
-      mount: z.string(),
-      sizeBytes: z.number(),
-      usedBytes: z.number(),
-      availableBytes: z.number(),
-    }),
-  ),
-  host: z.object({ memoryBytes: z.number(), cpuPercent: z.number().nullable() }).nullable(),
-});
-
 export const statsReport = z.object({
   vms: z.array(
     z.object({
       name: z.string(),
       /** Null where it does not answer; `error` says why. */
-      stats: figures.nullable(),
+      stats: vmStats.nullable(),
       error: z.string().nullable(),
     }),
   ),

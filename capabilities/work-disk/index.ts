@@ -1,23 +1,21 @@
-import { stat, truncate } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BangerError,
   defineCapability,
+  growFile,
   MachinesRef,
   newToken,
   observePath,
   reconcilePath,
   z,
+  type Claims,
+  type PathObserved,
   type WorkStep,
 } from '../../core/plugin-api/index.ts';
 import { createWorkDisk } from './create.ts';
-import { workDiskIdentity } from './identity.ts';
+import { workDiskIdentity, type WorkDiskIdentity } from './identity.ts';
 import { workDiskTeardown } from './teardown.ts';
-
-/** Larger only: the record never asks for less. */
-const growFile = async (path: string, bytes: number): Promise<void> => {
-  if ((await stat(path)).size < bytes) await truncate(path, bytes);
-};
 
 const grow = (bytes: number): WorkStep => ({
   id: `grow-${String(bytes)}`,
@@ -27,6 +25,9 @@ const grow = (bytes: number): WorkStep => ({
   path: '/root',
   bytes,
 });
+
+const diskOf = (own: Claims<WorkDiskIdentity, PathObserved>, vmId: string) =>
+  own.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === vmId);
 
 export const workDiskCapability = defineCapability({
   id: 'work-disk',
@@ -75,7 +76,7 @@ export const workDiskCapability = defineCapability({
     },
 
     provision: ({ id, diskBytes }) => {
-      const claim = own.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === id);
+      const claim = diskOf(own, id);
       const isGrown = claim !== undefined && claim.identity.bytes !== diskBytes;
       return Promise.resolve(isGrown ? [grow(diskBytes)] : []);
     },
@@ -89,7 +90,7 @@ export const workDiskCapability = defineCapability({
     },
 
     describe: async (vm) => {
-      const claim = own.list({ scope: 'vm', all: true }).find(({ ownerId }) => ownerId === vm.id);
+      const claim = diskOf(own, vm.id);
       if (claim === undefined) return {};
       const { path } = claim.identity;
       if ((await reconcilePath(path, claim.observed)) === 'lost') return { path, lost: true };
