@@ -26,7 +26,12 @@ export const isDisk = (claim: Claim<RootfsIdentity, RootfsObserved>): claim is D
   claim.identity.kind === 'disk';
 
 export interface DiskMaker {
-  make(operation: StartOperation, image: ImageSpec, claims: RootfsClaims): Promise<DiskClaim>;
+  make(
+    operation: StartOperation,
+    image: ImageSpec,
+    size: DiskSize,
+    claims: RootfsClaims,
+  ): Promise<DiskClaim>;
 }
 
 export interface DiskMakerOptions {
@@ -35,11 +40,20 @@ export interface DiskMakerOptions {
   readonly exec: Executor;
 }
 
-/** Of a VM's root disk: it grows with the record, and is never smaller than its image. */
-export const diskBytes = async (
+/** In bytes. */
+export interface DiskSize {
+  readonly image: number;
+  /** The disk grows with the VM's record, and is never smaller than its image. */
+  readonly disk: number;
+}
+
+export const diskSize = async (
   vm: { readonly diskBytes: number },
-  image: ImageSpec,
-): Promise<number> => Math.max((await stat(image.rootPath)).size, vm.diskBytes);
+  { rootPath }: ImageSpec,
+): Promise<DiskSize> => {
+  const { size } = await stat(rootPath);
+  return { image: size, disk: Math.max(size, vm.diskBytes) };
+};
 
 /** Makes the root disks of new VMs. */
 export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions): DiskMaker => {
@@ -62,7 +76,7 @@ export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions):
   };
 
   return {
-    make: async ({ vm, machine, signal }, image, claims) => {
+    make: async ({ vm, machine, signal }, image, size, claims) => {
       const driver = await chooseDriver(setting, machine.diskFormats, {
         reflink: async () => (reflink ??= await probeReflink(image.rootPath, claims)),
         snapshotObstacle: () => snapshotObstacle(exec),
@@ -70,14 +84,12 @@ export const createDiskMaker = ({ setting, directory, exec }: DiskMakerOptions):
       if (driver === 'qcow2') await exec.require('qemu-img');
       const token = newToken(8);
       const path = join(directory, `root-${token}.${extensionOf[driver]}`);
-      const bytes = await diskBytes(vm, image);
-      const { size: imageBytes } = await stat(image.rootPath);
-      const identity: DiskIdentity = { kind: 'disk', path, driver, imageBytes };
+      const identity: DiskIdentity = { kind: 'disk', path, driver, imageBytes: size.image };
       // The key is the VM's: whatever goes wrong, it never has two root disks.
       const claim = await claims.ensure(
         { key: vm.id, scope: 'vm', token, identity, uses: [image.claimId] },
         async () => {
-          await createDisk(driver, image.rootPath, path, bytes, exec, signal);
+          await createDisk(driver, image.rootPath, path, size.disk, exec, signal);
           return { value: undefined, observed: await observePath(path) };
         },
       );

@@ -7,7 +7,7 @@ import {
   z,
   type ProvisionStep,
 } from '../../core/plugin-api/index.ts';
-import { createDiskMaker, diskBytes, isDisk } from './disk.ts';
+import { createDiskMaker, diskSize, isDisk } from './disk.ts';
 import { formatOf } from './drivers.ts';
 import { growDisk } from './grow.ts';
 import { asPath, rootfsIdentity } from './identity.ts';
@@ -68,24 +68,18 @@ export const rootfsCapability = defineCapability({
           });
         }
         // The driver is the recorded one, whatever the setting says by now.
-        const disk = existing ?? (await disks.make(operation, image, claims));
+        const size = await diskSize(operation.vm, image);
+        const disk = existing ?? (await disks.make(operation, image, size, claims));
         const { driver } = disk.identity;
-        const bytes = await diskBytes(operation.vm, image);
-        if (existing !== undefined) await growDisk(driver, disk.identity.path, bytes, exec, signal);
+        if (existing !== undefined)
+          await growDisk(driver, disk.identity.path, size.disk, exec, signal);
         let { path } = disk.identity;
         if (driver === 'dm-snapshot') {
           // One that was made just now was chosen by the same question.
           const obstacle = existing === undefined ? undefined : await snapshotObstacle(exec);
           if (obstacle !== undefined) throw obstacle;
           const host = { exec, instance, directory };
-          const snapshot = await activateSnapshot(
-            disk,
-            image.rootPath,
-            bytes,
-            claims,
-            host,
-            signal,
-          );
+          const snapshot = await activateSnapshot(disk, image.rootPath, size, claims, host, signal);
           path = nodePath(snapshot.target);
           watch.add({ vm: operation.vm, target: snapshot.target, path: disk.identity.path });
           if (snapshot.wasFull)

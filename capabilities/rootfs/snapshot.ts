@@ -1,4 +1,4 @@
-import { link, stat } from 'node:fs/promises';
+import { link } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BangerError,
@@ -10,6 +10,7 @@ import {
   type Instance,
 } from '../../core/plugin-api/index.ts';
 import { reviveCow } from './cow.ts';
+import type { DiskSize } from './disk.ts';
 import type { DiskIdentity, LoopIdentity, RootfsIdentity, RootfsObserved } from './identity.ts';
 import { bindLoop, freeNumbers, isBoundTo, listLoops } from './loops.ts';
 import { createBase, createSnapshot, listTargets, nodePath, targetName } from './targets.ts';
@@ -111,13 +112,12 @@ const acquireTarget = async (
  * the disk is larger than the image a base of both that and zeros, the snapshot.
  *
  * @param image the root file system's path; never written to
- * @param bytes of the disk; not less than the image's
  * @returns the snapshot's name, and whether the COW file had run out of room in an earlier run
  */
 export const activateSnapshot = async (
   disk: Claim<DiskIdentity, RootfsObserved>,
   image: string,
-  bytes: number,
+  size: DiskSize,
   claims: RootfsClaims,
   host: SnapshotHost,
   signal: AbortSignal,
@@ -125,16 +125,15 @@ export const activateSnapshot = async (
   const { exec, instance } = host;
   const { path: cowPath } = disk.identity;
   const wasFull = await reviveCow(cowPath, host.directory);
-  const { size } = await stat(image);
   const imageLoop = await acquireLoop(image, true, [disk.id], claims, host);
   signal.throwIfAborted();
   const cowLoop = await acquireLoop(cowPath, false, [disk.id], claims, host);
   signal.throwIfAborted();
   const base =
-    bytes === size
+    size.disk === size.image
       ? imageLoop
       : await acquireTarget('base', [imageLoop.claimId], claims, instance, (name, uuid) =>
-          createBase(name, uuid, imageLoop.device, size, bytes, exec),
+          createBase(name, uuid, imageLoop.device, size.image, size.disk, exec),
         );
   signal.throwIfAborted();
   const { name } = await acquireTarget(
@@ -142,7 +141,7 @@ export const activateSnapshot = async (
     [base.claimId, cowLoop.claimId],
     claims,
     instance,
-    (name, uuid) => createSnapshot(name, uuid, base.device, cowLoop.device, bytes, exec),
+    (name, uuid) => createSnapshot(name, uuid, base.device, cowLoop.device, size.disk, exec),
   );
   return { target: name, wasFull };
 };
