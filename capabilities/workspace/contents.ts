@@ -28,25 +28,37 @@ export interface Contents extends Snapshot {
 }
 
 /**
+ * The commit that the guest begins with; null in a repository without one.
+ * @throws BangerError INPUT_INVALID
+ */
+export const chooseBase = async (
+  exec: Executor,
+  repository: Repository,
+  { branch, from }: Choice,
+  signal: AbortSignal,
+): Promise<string | null> => {
+  if (from !== undefined && branch === undefined)
+    throw new BangerError('INPUT_INVALID', 'a revision to begin from needs a branch', {
+      remedy: 'Name it: --branch NAME --from REVISION.',
+    });
+  if (branch !== undefined) await assertBranchName(exec, repository, branch, signal);
+  return from === undefined ? repository.head : resolveCommit(exec, repository, from, signal);
+};
+
+/**
  * Looks at a working tree and writes its state into the view. Nothing of the repository is changed, and nothing
  * that it names is run.
- * @throws BangerError INPUT_INVALID, REPOSITORY_UNSUITABLE
+ * @param base by chooseBase
+ * @throws BangerError REPOSITORY_UNSUITABLE
  */
 export const gatherContents = async (
   exec: Executor,
   view: View,
   repository: Repository,
-  choice: Choice,
+  base: string | null,
+  { mode, branch: newBranch, includeUntracked }: Choice,
   signal: AbortSignal,
 ): Promise<Contents> => {
-  const { mode, branch: newBranch, from, includeUntracked } = choice;
-  if (from !== undefined && newBranch === undefined)
-    throw new BangerError('INPUT_INVALID', 'a revision to begin from needs a branch', {
-      remedy: 'Name it: --branch NAME --from REVISION.',
-    });
-  if (newBranch !== undefined) await assertBranchName(exec, repository, newBranch, signal);
-  const base =
-    from === undefined ? repository.head : await resolveCommit(exec, repository, from, signal);
   const notices: string[] = [];
   const isAtHead = base === repository.head;
   const hasTree = mode !== 'metadata_only' && isAtHead;

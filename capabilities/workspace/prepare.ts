@@ -2,12 +2,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   BangerError,
+  deadlineSignal,
+  messageOf,
   newToken,
   observePath,
   type OperationContext,
   type VmRecord,
 } from '../../core/plugin-api/index.ts';
-import { gatherContents, writeCommits, type Contents } from './contents.ts';
+import { chooseBase, gatherContents, writeCommits, type Contents } from './contents.ts';
 import type {
   WorkspaceCheck,
   WorkspaceContents,
@@ -17,10 +19,13 @@ import type {
 import { removeScript } from './guest-scripts.ts';
 import { assertRunning, findWorkspace, viewFolder, withScratch, type Kit } from './kit.ts';
 import { writeMemory } from './memory.ts';
-import { findRepository, resolveCommit } from './repository.ts';
+import { findRepository } from './repository.ts';
 import { runInGuest } from './run-in-guest.ts';
 import { send, type Destination } from './send.ts';
 import { createView } from './view.ts';
+
+/** How long a guest may take to remove a folder, milliseconds. */
+const takeAwayMs = 30_000;
 
 type Operation = Pick<OperationContext, 'signal' | 'progress' | 'notice'>;
 
@@ -33,7 +38,8 @@ export const checkContents = async (
   const repository = await findRepository(kit.exec, path, signal);
   return withScratch(kit, async (folder) => {
     const view = await createView(kit.exec, viewFolder(folder), repository);
-    return (await gatherContents(kit.exec, view, repository, choice, signal)).summary;
+    const base = await chooseBase(kit.exec, repository, choice, signal);
+    return (await gatherContents(kit.exec, view, repository, base, choice, signal)).summary;
   });
 };
 
@@ -57,10 +63,7 @@ export const prepare = async (
   const repository = await findRepository(kit.exec, path, signal);
   const token = newToken(8);
   const folder = join(kit.directory, `workspace-${token}`);
-  const base =
-    choice.from === undefined
-      ? repository.head
-      : await resolveCommit(kit.exec, repository, choice.from, signal);
+  const base = await chooseBase(kit.exec, repository, choice, signal);
   return kit.claimsOf(vm, signal).acquire(
     {
       key: vm.id,
@@ -79,31 +82,48 @@ export const prepare = async (
     async () => {
       await mkdir(folder, { mode: 0o700 });
       const view = await createView(kit.exec, viewFolder(folder), repository);
-      const contents = await gatherContents(kit.exec, view, repository, choice, signal);
+      const contents = await gatherContents(kit.exec, view, repository, base, choice, signal);
       const isFull = choice.mode === 'full_copy';
       const commits = await writeCommits(kit.exec, view, contents, isFull, signal);
       const to = { guest, vmName: vm.name, guestPath };
-      const bytes =
-        (await send(view, contents, commits, to, operation)) +
-        (await sendSubmodules(kit, contents, to, operation));
-      await writeMemory(folder, {
-        shared: contents.tree,
-        saved: [contents.tree],
-        seen: {
-          tree: contents.tree,
-          elsewhere: 0,
-          inner: 0,
-          at: new Date().toISOString(),
-          isFinal: false,
-        },
-      });
-      for (const notice of contents.summary.notices) operation.notice(notice);
-      return {
-        value: { ...contents.summary, vm: vm.name, guestPath, bytes },
-        observed: await observePath(folder),
-      };
+      const sent = await send(view, contents, commits, to, operation);
+      try {
+        const bytes = sent + (await sendSubmodules(kit, contents, to, operation));
+        await writeMemory(folder, {
+          shared: contents.tree,
+          saved: [contents.tree],
+          seen: {
+            tree: contents.tree,
+            elsewhere: 0,
+            inner: 0,
+            at: new Date().toISOString(),
+            isFinal: false,
+          },
+        });
+        for (const notice of contents.summary.notices) operation.notice(notice);
+        return {
+          value: { ...contents.summary, vm: vm.name, guestPath, bytes },
+          observed: await observePath(folder),
+        };
+      } catch (error) {
+        await takeAway(to, operation);
+        throw error;
+      }
     },
   );
+};
+
+/** What has come in a moment ago. Not by the operation's signal, which may be what has failed. */
+const takeAway = async (
+  { guest, vmName, guestPath }: Destination,
+  operation: Operation,
+): Promise<void> => {
+  try {
+    const signal = deadlineSignal(takeAwayMs);
+    await runInGuest(guest, vmName, removeScript, [guestPath], { signal, maxOutput: 0 });
+  } catch (error) {
+    operation.notice(`${guestPath} in VM '${vmName}' is still there: ${messageOf(error)}`);
+  }
 };
 
 /** Each as a repository of its own, inside of the one that is there by now. */
@@ -115,24 +135,19 @@ const sendSubmodules = async (
 ): Promise<number> => {
   const { signal } = operation;
   let bytes = 0;
-  try {
-    for (const { path } of submodules) {
-      const inner = await findRepository(kit.exec, join(repository.top, path), signal);
-      bytes += await withScratch(kit, async (scratch) => {
-        const view = await createView(kit.exec, viewFolder(scratch), inner);
-        const choice = { mode: 'full_copy', includeUntracked: false } as const;
-        const contents = await gatherContents(kit.exec, view, inner, choice, signal);
-        const commits = await writeCommits(kit.exec, view, contents, true, signal);
-        const into = { ...to, guestPath: join(to.guestPath, path) };
-        return (
-          (await send(view, contents, commits, into, operation)) +
-          (await sendSubmodules(kit, contents, into, operation))
-        );
-      });
-    }
-  } catch (error) {
-    await runInGuest(to.guest, to.vmName, removeScript, [to.guestPath], { signal, maxOutput: 0 });
-    throw error;
+  for (const { path } of submodules) {
+    const inner = await findRepository(kit.exec, join(repository.top, path), signal);
+    bytes += await withScratch(kit, async (scratch) => {
+      const view = await createView(kit.exec, viewFolder(scratch), inner);
+      const choice = { mode: 'full_copy', includeUntracked: false } as const;
+      const contents = await gatherContents(kit.exec, view, inner, inner.head, choice, signal);
+      const commits = await writeCommits(kit.exec, view, contents, true, signal);
+      const into = { ...to, guestPath: join(to.guestPath, path) };
+      return (
+        (await send(view, contents, commits, into, operation)) +
+        (await sendSubmodules(kit, contents, into, operation))
+      );
+    });
   }
   return bytes;
 };

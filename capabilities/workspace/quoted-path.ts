@@ -40,6 +40,9 @@ export const unquotePath = (text: string): Buffer => {
   return Buffer.from(bytes);
 };
 
-/** For files that git reads: a path with a quote, a backslash or a newline is put in quotes. */
-export const quotePath = (path: string): string =>
-  /["\\\n]/.test(path) ? `"${path.replaceAll(/["\\]/g, '\\$&').replaceAll('\n', '\\n')}"` : path;
+/** For files that git reads, its configuration among them. */
+export const inQuotes = (path: string): string =>
+  `"${path.replaceAll(/["\\]/g, '\\$&').replaceAll('\n', '\\n')}"`;
+
+/** Where quotes are part of a plain path: only one with a quote, a backslash or a newline has them. */
+export const quotePath = (path: string): string => (/["\\\n]/.test(path) ? inQuotes(path) : path);

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { lstat, realpath, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BangerError, newToken } from '../../core/plugin-api/index.ts';
@@ -183,8 +185,6 @@ const unchangedPointers = async (
 };
 
 const sha256Of = async (path: string): Promise<string> => {
-  const { createHash } = await import('node:crypto');
-  const { createReadStream } = await import('node:fs');
   const digest = createHash('sha256');
   for await (const chunk of createReadStream(path)) digest.update(chunk as Buffer);
   return digest.digest('hex');

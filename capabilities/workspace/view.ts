@@ -3,7 +3,7 @@ import { copyFile, lstat, mkdir, readdir, utimes, writeFile } from 'node:fs/prom
 import { dirname, join } from 'node:path';
 import type { Executor, RunResult } from '../../core/plugin-api/index.ts';
 import { runBounded, runIsolated, type GitOptions } from './git.ts';
-import { quotePath } from './quoted-path.ts';
+import { inQuotes, quotePath } from './quoted-path.ts';
 import { userFile, type Repository } from './repository.ts';
 
 /**
@@ -41,15 +41,13 @@ const configOf = ({ settings, format }: Repository): string => {
     const value = settings.get(`core.${key}`)?.toLowerCase();
     return value !== undefined && allowed.test(value) ? [`${key} = ${value}`] : [];
   });
-  const quoted = (path: string): string =>
-    `"${path.replaceAll(/["\\]/g, '\\$&').replaceAll('\n', '\\n')}"`;
   return [
     '[core]',
     `repositoryformatversion = ${format === 'sha1' ? '0' : '1'}`,
     'bare = false',
     ...kept,
-    `excludesfile = ${quoted(userFile(settings, 'excludesfile'))}`,
-    `attributesfile = ${quoted(userFile(settings, 'attributesfile'))}`,
+    `excludesfile = ${inQuotes(userFile(settings, 'excludesfile'))}`,
+    `attributesfile = ${inQuotes(userFile(settings, 'attributesfile'))}`,
     'hookspath = /dev/null',
     'fsmonitor = false',
     'safecrlf = false',

@@ -220,6 +220,18 @@ describe('submodules', () => {
     });
   });
 
+  it('leave nothing in the guest where one of them cannot be packed', async () => {
+    const blob = await world.git(inHost('lib/x'), ['rev-parse', 'HEAD:file']);
+    await writeFile(inHost('lib/x/file'), 'second\n');
+    await world.git(inHost('lib/x'), ['commit', '-q', '-a', '-m', 'second']);
+    await rm(inHost(`.git/modules/lib/x/objects/${blob.slice(0, 2)}/${blob.slice(2)}`));
+    await expect(world.prepare({ mode: 'full_copy' })).rejects.toMatchObject({
+      code: 'COMMAND_FAILED',
+    });
+    await expect(readdir(guest)).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(world.rows.select({})).toEqual([]);
+  });
+
   it('and so are repositories that the guest makes inside', async () => {
     await world.git(host, ['reset', '-q', '--hard', 'HEAD^']);
     await world.prepare();
