@@ -42,6 +42,13 @@ export const parseDisk = (text: string): number => {
   return bytes;
 };
 
+export const parseBytes = (text: string): number => {
+  const bytes = parseSize(text);
+  if (bytes === undefined)
+    throw usageError(`'${text}' is no size`, 'Say it with a unit, for example 100G.');
+  return bytes;
+};
+
 export const parseCount = (text: string): number => {
   const count = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(count) || count < 1)

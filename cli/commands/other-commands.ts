@@ -1,9 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 import { parseCount } from '../check.ts';
 import type { Cli } from '../cli.ts';
-
-const quiet = ['-q, --quiet', 'say nothing but ids and errors'] as const;
-const json = ['--json', 'print JSON'] as const;
+import { json, quiet } from './options.ts';
 
 export const defineImageCommands = (program: Command, cli: Cli): void => {
   const image = program.command('image').description('what VMs are made from');

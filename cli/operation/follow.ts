@@ -4,10 +4,13 @@ import { CliError, errorOf, interruptedError } from '../error.ts';
 import { createReporter, type Reporter } from '../render/reporter.ts';
 import { operationEvents } from './events.ts';
 
+/** For operations that make or start a VM. */
+export const startUndone = 'The start was undone; see `banger vm list`.';
+
 interface FollowOptions {
   /** Ctrl-C undoes what this command began, and not only ends the watching. */
   readonly isCancellable?: boolean;
-  /** What a cancelled one leaves, for the person who did it. */
+  /** What a cancelled one leaves, for the person who did it; default: that its work was undone. */
   readonly afterCancel?: string;
   /** Nothing but errors. */
   readonly isQuiet?: boolean;
@@ -43,7 +46,7 @@ export const follow = async (
 const assertDone = (
   operation: Operation,
   hasCancelled: boolean,
-  afterCancel = 'The start was undone; see `banger vm list`.',
+  afterCancel = 'What it had done by then was undone.',
 ): void => {
   if (operation.state === 'done') return;
   if (hasCancelled && operation.state === 'cancelled')

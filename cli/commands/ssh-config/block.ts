@@ -1,3 +1,5 @@
+import { isPlainWord, shellWord } from '../../render/shell-word.ts';
+
 export interface SshConfigFacts {
   readonly user: string;
   readonly identityFile: string;
@@ -7,15 +9,13 @@ export interface SshConfigFacts {
 
 /** ssh_config(5): `%` begins a token. */
 const percent = (text: string): string => text.replaceAll('%', '%%');
-const isPlain = (word: string): boolean => /^[\w@+=:,./-]+$/.test(word);
 
 /** For the user's shell, which runs ProxyCommand. */
-const shellWord = (word: string): string =>
-  isPlain(word) ? word : `'${percent(word).replaceAll("'", "'\\''")}'`;
+const commandWord = (word: string): string => percent(shellWord(word));
 
 /** For ssh itself, which cuts KnownHostsCommand into words. */
 export const configWord = (word: string): string =>
-  isPlain(word) ? word : `"${percent(word).replaceAll(/["\\]/g, '\\$&')}"`;
+  isPlainWord(word) ? word : `"${percent(word).replaceAll(/["\\]/g, '\\$&')}"`;
 
 /** What `Host *` of the user's own has must not lead elsewhere: ssh takes the first value that it is given. */
 export const sshConfigBlock = ({ user, identityFile, banger }: SshConfigFacts): string => `\
@@ -24,7 +24,7 @@ Host *.vm
   User ${user}
   IdentityFile ${configWord(identityFile)}
   IdentitiesOnly yes
-  ProxyCommand ${banger.map(shellWord).join(' ')} ssh-proxy %h
+  ProxyCommand ${banger.map(commandWord).join(' ')} ssh-proxy %h
   KnownHostsCommand ${banger.map(configWord).join(' ')} ssh-known-host %H
   UserKnownHostsFile /dev/null
   GlobalKnownHostsFile /dev/null

@@ -1,5 +1,6 @@
 import type { Command } from '@commander-js/extra-typings';
 import type { Cli } from '../../cli.ts';
+import { onlyErrors } from '../options.ts';
 
 /** `banger ssh-config`, and the two commands that what it writes has OpenSSH call. */
 export const defineSshConfig = (program: Command, cli: Cli): void => {
@@ -12,7 +13,7 @@ export const defineSshConfig = (program: Command, cli: Cli): void => {
     )
     .option('--install', 'include it in ~/.ssh/config')
     .option('--uninstall', 'take that back')
-    .option('-q, --quiet', 'say nothing but errors')
+    .option(...onlyErrors)
     .addHelpText(
       'after',
       '\nExamples:\n' +

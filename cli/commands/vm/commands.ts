@@ -1,6 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 import { parseCount, parseDisk, parseMemory, parseSwitch, parseVariable } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
+import { json, name, names, quiet } from '../options.ts';
 import { defineCopy } from './copy-command.ts';
 import {
   branch,
@@ -21,11 +22,6 @@ export const defineVmCommands = (program: Command, cli: Cli): void => {
   defineRead(vm, cli);
   defineWorkspaceCommands(vm, cli);
 };
-
-const names = ['<name...>', 'names or ids of VMs'] as const;
-const name = ['<name>', 'name or id of a VM'] as const;
-const quiet = ['-q, --quiet', 'say nothing but ids and errors'] as const;
-const json = ['--json', 'print JSON'] as const;
 
 const defineNew = (vm: Command, cli: Cli): void => {
   const withSpec = (command: Command) =>

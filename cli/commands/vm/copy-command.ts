@@ -1,14 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
-import { parseSize } from '../../../core/size.ts';
+import { parseBytes } from '../../check.ts';
 import type { Cli } from '../../cli.ts';
-import { usageError } from '../../error.ts';
-
-const parseLimit = (text: string): number => {
-  const bytes = parseSize(text);
-  if (bytes === undefined)
-    throw usageError(`'${text}' is no size`, 'Say it with a unit, for example 100G.');
-  return bytes;
-};
+import { json, onlyErrors } from '../options.ts';
 
 export const defineCopy = (vm: Command, cli: Cli): void => {
   vm.command('cp')
@@ -19,9 +12,9 @@ export const defineCopy = (vm: Command, cli: Cli): void => {
     )
     .argument('<source>', 'PATH or NAME:PATH')
     .argument('<destination>', 'NAME:PATH or PATH')
-    .option('--limit <size>', 'the most that a guest may send; 64G where absent', parseLimit)
-    .option('--json', 'print JSON')
-    .option('-q, --quiet', 'say nothing but errors')
+    .option('--limit <size>', 'the most that a guest may send; 64G where absent', parseBytes)
+    .option(...json)
+    .option(...onlyErrors)
     .addHelpText(
       'after',
       '\nExamples:\n' +

@@ -3,7 +3,7 @@ import { checkVmNames } from '../../check.ts';
 import { ask, canAsk } from '../../ask.ts';
 import type { Cli } from '../../cli.ts';
 import { CliError, exitCodes, interruptedError } from '../../error.ts';
-import { follow } from '../../operation/follow.ts';
+import { follow, startUndone } from '../../operation/follow.ts';
 import { plainLine } from '../../render/plain-text.ts';
 import { printError } from '../../render/print-error.ts';
 
@@ -13,6 +13,7 @@ interface Verb {
   /** Said where there was nothing to do. */
   readonly already: string;
   readonly isCancellable?: boolean;
+  readonly afterCancel?: string;
   /** Asked about one VM at a time where it would lose something; then it is done all the same. */
   readonly force?: (cli: Cli, name: string) => Promise<Partial<Accepted>>;
 }
@@ -28,6 +29,7 @@ const verbs = {
     done: 'is running',
     already: 'is running already',
     isCancellable: true,
+    afterCancel: startUndone,
   },
   stop: { call: post('stop'), done: 'has stopped', already: 'is stopped already' },
   restart: { call: post('restart'), done: 'is running', already: 'is running' },

@@ -3,8 +3,9 @@ import type { Accepted, VmDetails } from '../../../core/api/contract/types.ts';
 import type { Cli } from '../../cli.ts';
 import { CliError, exitCodes, usageError } from '../../error.ts';
 import { execInVm, loginShell } from '../../exec/exec-in-vm.ts';
-import { follow } from '../../operation/follow.ts';
+import { follow, startUndone } from '../../operation/follow.ts';
 import { printError } from '../../render/print-error.ts';
+import { shellWord } from '../../render/shell-word.ts';
 import { holdLease } from './lease.ts';
 import { requestVm, type NewVmOptions } from './new-vm.ts';
 import { sayContents, type ContentsOptions } from './workspace/arguments.ts';
@@ -30,7 +31,8 @@ export const runVm = async (
   const { vm, operation } = await requestVm(cli, options, { ephemeral: isEphemeral });
   const letGo = isEphemeral ? await holdLease(cli.client, vm.id) : undefined;
   try {
-    if (operation !== undefined) await follow(cli, operation, { isCancellable: true });
+    if (operation !== undefined)
+      await follow(cli, operation, { isCancellable: true, afterCancel: startUndone });
     const cwd = path === undefined ? undefined : await prepared(cli, vm.id, path, options);
     cli.exitCode = await use(cli, vm, isEphemeral, cwd);
   } finally {
@@ -105,7 +107,7 @@ const nextSteps = (name: string, isEphemeral: boolean, cwd: string | undefined):
     `  banger vm ssh ${name}`,
     cwd === undefined
       ? `  banger vm exec ${name} -- uname -a`
-      : `  banger vm exec -w ${quoted(cwd)} ${name} -- git status`,
+      : `  banger vm exec -w ${shellWord(cwd)} ${name} -- git status`,
     ...(cwd === undefined ? [] : [`  banger vm workspace export ${name} --output ${name}.patch`]),
   ];
   if (isEphemeral)
@@ -120,10 +122,6 @@ const nextSteps = (name: string, isEphemeral: boolean, cwd: string | undefined):
     cwd === undefined ? `  banger vm delete --force ${name}` : `  banger vm delete ${name}`,
   ].join('\n');
 };
-
-/** For a shell; a path that needs no quotes has none. */
-const quoted = (path: string): string =>
-  /^[\w./@+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 
 /** The command's own failure is what its caller wants to hear of; a VM that stays is told besides. */
 const remove = async (cli: Cli, id: string): Promise<void> => {

@@ -1,9 +1,6 @@
 import { Option, type Command } from '@commander-js/extra-typings';
 import type { Cli } from '../../../cli.ts';
-
-const name = ['<name>', 'name or id of a VM'] as const;
-const quiet = ['-q, --quiet', 'say nothing but errors'] as const;
-const json = ['--json', 'print JSON'] as const;
+import { json, name, onlyErrors } from '../../options.ts';
 
 /** What of a repository goes in: of `vm run` and `vm workspace prepare`. */
 export const guestPath = [
@@ -45,7 +42,7 @@ export const defineWorkspaceCommands = (vm: Command, cli: Cli): void => {
     .option(...includeUntracked)
     .option('--dry-run', 'only list what would go in')
     .option(...json)
-    .option(...quiet)
+    .option(...onlyErrors)
     .addHelpText(
       'after',
       '\nModes:\n' +
@@ -68,7 +65,7 @@ export const defineWorkspaceCommands = (vm: Command, cli: Cli): void => {
     .option('-o, --output <file>', 'standard output where absent')
     .option('--base-commit <commit>', 'differences from this one, which the VM must know')
     .option(...json)
-    .option(...quiet)
+    .option(...onlyErrors)
     .addHelpText(
       'after',
       '\nExamples:\n' +
@@ -96,6 +93,6 @@ export const defineWorkspaceCommands = (vm: Command, cli: Cli): void => {
     )
     .argument(...name)
     .option(...json)
-    .option(...quiet)
+    .option(...onlyErrors)
     .action(async (target) => (await import('./pull.ts')).pullWorkspace(cli, target));
 };
