@@ -3,7 +3,7 @@ import { describeEveryPoint } from './support/suite.ts';
 
 describeEveryPoint(
   'an image build',
-  { rootfs: 'qcow2', tinyImages: true },
+  { rootfs: 'qcow2', images: 'none' },
   async (run, ...at) => {
     await run.killAt(...at);
     await run.failAt(...at);

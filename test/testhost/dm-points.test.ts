@@ -1,11 +1,10 @@
 import { describe, expect, inject, it } from 'vitest';
 import { bootTestHost } from '../../scripts/testhost.d/host.ts';
+import { diskPoints } from '../crash/support/points.ts';
 import type { CrashCounts } from '../crash/support/run.ts';
 import { saveCounts } from '../crash/support/totals.ts';
 import { stage } from './support/stage.ts';
 
-/** What no other root disk has; the rest of the points is the same as outside. */
-const pattern = '^(rootfs/|command/(losetup|dmsetup)$)';
 /** What the time of all tests together has room for; by hand without names, which is all: five times as many. */
 const actions = ['create'];
 const temporary = `${stage.mountPoint}/tmp`;
@@ -18,7 +17,7 @@ describe('a daemon that is killed, root disks by dm-snapshot', () => {
     await host.ok(['mkdir', '-p', temporary]);
     const program = `${stage.programs}/inside.mjs`;
     const told = await host.ok(
-      ['node', program, stage.kit, 'dm-snapshot', pattern, ...actions],
+      ['node', program, stage.kit, 'dm-snapshot', diskPoints.source, ...actions],
       // One host: of two at the same time each takes twice as long.
       { env: { HOME: stage.home, TMPDIR: temporary }, timeoutMs: 1_700_000 },
     );

@@ -65,8 +65,10 @@ export interface CrashWorldOptions {
   readonly without?: readonly string[];
   /** The real VMM instead of the stub. */
   readonly guests?: boolean;
-  /** A cache of its own, in which no image is, and a bootstrap of a few files. */
-  readonly tinyImages?: boolean;
+  /** A cache of its own, and a bootstrap of a few files; `none`: nothing is built yet. The user's where absent. */
+  readonly images?: 'tiny' | 'none';
+  /** Of all that they have; the temporary one where absent. */
+  readonly folder?: string;
 }
 
 /** Where the daemons of one world live, and what stands around them. */
@@ -90,7 +92,7 @@ export const hasKernel = (): boolean => existsSync(join(userCache(), 'kernels'))
 
 /** A copy of the product with its shims, its preload, its configuration and its uplink. */
 export const makePlace = async (options: CrashWorldOptions): Promise<CrashPlace> => {
-  const root = await realpath(await mkdtemp(join(tmpdir(), 'bgc-')));
+  const root = await realpath(await mkdtemp(join(options.folder ?? tmpdir(), 'bgc-')));
   const uplink = `bgc${newToken(8)}`;
   await addUplink(uplink);
   try {
@@ -121,13 +123,13 @@ export const removePlace = async ({
 const furnish = async (
   root: string,
   uplink: string,
-  { kit, rootfs, without = [], guests = false, tinyImages = false }: CrashWorldOptions,
+  { kit, rootfs, without = [], guests = false, images }: CrashWorldOptions,
 ): Promise<CrashPlace> => {
   const control = join(root, 'k');
   const bin = join(root, 'b');
   await mkdir(bin);
   if (!guests) await symlink(kit.stub, join(bin, 'qemu-system-x86_64'));
-  if (tinyImages) await makeTinyImages(root, bin);
+  if (images !== undefined) await makeTinyImages(root, bin);
   const shims = await makeShims(kit, control);
   const config = join(root, 'config.toml');
   await writeFile(
@@ -144,7 +146,7 @@ const furnish = async (
   const env = {
     ...(process.env['HOME'] === undefined ? {} : { HOME: process.env['HOME'] }),
     PATH: `${shims}:${bin}:${realPath}`,
-    ...(tinyImages ? { XDG_CACHE_HOME: join(root, 'c') } : {}),
+    ...(images !== undefined ? { XDG_CACHE_HOME: join(root, 'c') } : {}),
     BANGER_CONFIG: config,
     BANGER_STATE_DIR: state,
     BANGER_RUNTIME_DIR: runtime,

@@ -12,6 +12,9 @@ export type KillPhase = (typeof killPhases)[number];
 export const failures = ['exit1', 'eperm', 'enospc', 'hang'] as const;
 export type Failure = (typeof failures)[number];
 
+/** What one kind of root disk has and another has not; the rest of the points is the same for all. */
+export const diskPoints = /^(?:rootfs\/|command\/(?:cp|losetup|dmsetup)$)/;
+
 export const isCommand = ({ name }: Point): boolean => name.startsWith('command/');
 
 export const describePoint = ({ name, nth }: Point): string =>

@@ -44,13 +44,14 @@ export class CrashWorld {
   }
 
   static async create(options: CrashWorldOptions): Promise<CrashWorld> {
-    const { kit, rootfs, tinyImages = false } = options;
+    const { kit, rootfs, images } = options;
     // A kernel that was built once is all that a tiny image takes from the user's cache.
-    if (tinyImages && !hasKernel()) await (await CrashWorld.create({ kit, rootfs })).dispose();
+    if (images !== undefined && !hasKernel())
+      await (await CrashWorld.create({ kit, rootfs })).dispose();
     const world = new CrashWorld(await makePlace(options));
     try {
       // The image, the client key and whatever else is made once.
-      if (tinyImages) await imageBuild.goOn?.(await world.daemon());
+      if (images === 'none') await imageBuild.goOn?.(await world.daemon());
       else await world.#withVm();
       world.#baseline = new Set(await world.#files());
       await world.stop();

@@ -12,7 +12,7 @@ import type { ImageSpec } from '../../../core/vmm/machine-spec.ts';
 import { describeUnless, firstOf, needsRoot, needsTools } from '../../support/skip.ts';
 import { DiskWorld, operation, startOf, vmRecord } from './support/disk-world.ts';
 import { createFakeKernels, release } from './support/fake-kernels.ts';
-import { withFileSystem } from './support/file-system.ts';
+import { withFileSystem } from '../../support/file-system.ts';
 import { describeOwnedPath } from './support/owned-path-suite.ts';
 
 describeOwnedPath({

@@ -7,7 +7,7 @@ import type { Drive, ImageSpec } from '../../../core/vmm/machine-spec.ts';
 import type { VmRecord } from '../../../core/vm/record.ts';
 import { describeUnless, firstOf, needsRoot, needsTools } from '../../support/skip.ts';
 import { DiskWorld, startOf, vmRecord } from '../images/support/disk-world.ts';
-import { withFileSystem, type MountedFileSystem } from '../images/support/file-system.ts';
+import { withFileSystem, type MountedFileSystem } from '../../support/file-system.ts';
 import { describeOwnedPath } from '../images/support/owned-path-suite.ts';
 import {
   createSmallImage,

@@ -1,8 +1,8 @@
 import { mkdtemp, mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createExecutor, executorPath } from '../../../../core/host/create-executor.ts';
-import { silentLog } from '../../../support/silent-log.ts';
+import { createExecutor, executorPath } from '../../core/host/create-executor.ts';
+import { silentLog } from './silent-log.ts';
 
 export interface MountedFileSystem {
   readonly path: string;
