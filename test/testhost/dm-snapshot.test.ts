@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
 import { openExecutor } from '../../scripts/lib/executor.ts';
 import { folderToDisk } from '../../scripts/testhost.d/folder-disk.ts';
 import { bootTestHost, type TestHost } from '../../scripts/testhost.d/host.ts';
@@ -41,6 +41,10 @@ describe('root disks by dm-snapshot, of guests on KVM', () => {
   afterAll(async () => {
     await host.dispose();
     await rm(folder, { recursive: true });
+  });
+
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail') console.log(await banger.log());
   });
 
   const targets = async (): Promise<string[]> =>

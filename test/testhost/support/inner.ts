@@ -12,6 +12,8 @@ export interface InnerBanger {
   /** `sh -c SCRIPT` in a running VM. @returns its standard output, trimmed */
   guest(vm: string, script: string): Promise<string>;
   show(vm: string): Promise<VmDetails>;
+  /** The end of the daemon's log, for a test that has failed. */
+  log(): Promise<string>;
 }
 
 /**
@@ -44,6 +46,7 @@ export const innerBanger = async (
     cli: (args) => host.run(argv(args), { env }),
     ok,
     guest: (vm, script) => ok(['vm', 'exec', vm, '--', 'sh', '-c', script]),
+    log: async () => (await host.run(['tail', '-n', '60', `${stateDirectory}/daemon.log`])).stdout,
     show: async (vm) => JSON.parse(await ok(['vm', 'show', vm, '--json'])) as VmDetails,
   };
 };
