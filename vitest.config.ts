@@ -93,6 +93,21 @@ export default defineConfig({
           maxWorkers: 2,
         },
       },
+      {
+        // The same once more, on Firecracker: see test/e2e/support/vmm.ts.
+        test: {
+          name: 'e2e-firecracker',
+          include: ['test/e2e/**/*.test.ts'],
+          // Of the command line alone, and of a user who may make no mount namespace for the double.
+          exclude: ['test/e2e/bad-input.test.ts', 'test/e2e/ordinary-user.test.ts'],
+          env: { BANGER_TEST_VMM: 'firecracker' },
+          globalSetup: './test/support/built.ts',
+          testTimeout: 300_000,
+          hookTimeout: 600_000,
+          sequence: { groupOrder: 7 },
+          maxWorkers: 2,
+        },
+      },
     ],
   },
 });

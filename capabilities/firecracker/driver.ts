@@ -13,7 +13,7 @@ import {
   type VmmObserved,
   type VmmProbe,
 } from '../../core/plugin-api/index.ts';
-import { send } from './api/client.ts';
+import { isNobody, send } from './api/client.ts';
 import { apiSocket, configuration, hasConsole, vsockSocket } from './configure.ts';
 import { createHandle } from './handle.ts';
 import { firecrackerMarks } from './marks.ts';
@@ -44,8 +44,7 @@ const whenThere = async (attempt: () => Promise<void>, signal: AbortSignal): Pro
       await attempt();
       return;
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (signal.aborted || (code !== 'ENOENT' && code !== 'ECONNREFUSED')) throw error;
+      if (signal.aborted || !isNobody(error)) throw error;
     }
     await delay(retryMs);
   }

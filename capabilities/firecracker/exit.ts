@@ -66,11 +66,15 @@ const lastWord = async (log: string, name: string): Promise<Ended> => {
 /** Where a Firecracker's exit code comes from: of the daemon's own child, or by name from the log of an adopted one. */
 export type ExitSource = { readonly child: DetachedProcess } | { readonly name: string };
 
+/**
+ * @param panic why the guest's kernel has panicked, which to Firecracker is a reboot like another
+ */
 export const exitOf = async (
   socketPath: string,
   log: string,
   process: ProcessIdentity,
   source: ExitSource,
+  panic: () => Promise<string | undefined>,
 ): Promise<VmmExit> => {
   await ('child' in source ? source.child.exited : closed(socketPath));
   // Not before the process is gone, for the caller then takes its taps and disks away.
@@ -78,7 +82,8 @@ export const exitOf = async (
   const { code, signal } =
     'child' in source ? await source.child.exited : await lastWord(log, source.name);
   if (signal !== null) return { detail: `Firecracker was ended by ${signal}`, clean: false };
-  if (code === 0) return { detail: 'the guest shut itself down', clean: true };
+  if (code === 0)
+    return { detail: 'the guest has rebooted, and a reboot ends a VM', clean: true, panic };
   if (code === null) return { detail: 'Firecracker ended (for an unknown reason)', clean: false };
   const meaning = meanings[code];
   return {

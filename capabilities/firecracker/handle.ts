@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import {
   deadlineSignal,
   growFile,
+  readPanic,
   vmmLogs,
   waitGone,
   type ProcessIdentity,
@@ -26,11 +27,14 @@ export const createHandle = (
 ): VmmHandle => {
   const socket = join(folder, apiSocket);
   const logs = vmmLogs(folder);
+  // In the VMM's own log there may be one of an earlier run.
+  const panic = async (): Promise<string | undefined> =>
+    hasConsole ? readPanic(logs.console) : undefined;
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
     agent: { kind: 'vsock', path: join(folder, vsockSocket) },
     logs: hasConsole ? logs : { console: logs.vmm, vmm: logs.vmm },
-    exited: exitOf(socket, logs.vmm, process, source),
+    exited: exitOf(socket, logs.vmm, process, source, panic),
     growDrive: async (drive, bytes, path) => {
       await growFile(path, bytes);
       // Told its own path again, Firecracker looks at the size anew and tells the guest.

@@ -1,4 +1,5 @@
 import {
+  readPanic,
   vmmLogs,
   waitGone,
   type DetachedProcess,
@@ -8,16 +9,12 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { join } from 'node:path';
 import { agentPorts, agentSocket } from './args.ts';
-import { readPanic } from './panic.ts';
 import type { Qmp } from './qmp.ts';
 
 /** How long QEMU may take to write back and end after `quit`, milliseconds. */
 const quitMs = 3_000;
 /** How often it is looked at whether it is gone, should the control socket close before, milliseconds. */
 const goneMs = 30_000;
-
-/** How long the console's last words may take into its log, milliseconds. */
-const consoleMs = 500;
 
 /** What the guest's own end looks like: with -no-reboot a reset ends QEMU, and lean guests end by one. */
 const cleanReasons: Readonly<Record<string, string>> = {
@@ -53,7 +50,7 @@ export const createHandle = (
   child?: DetachedProcess,
 ): VmmHandle => {
   const logs = vmmLogs(folder);
-  const exited = describeExit(qmp, process, child, () => readPanic(logs.console, consoleMs));
+  const exited = describeExit(qmp, process, child, () => readPanic(logs.console));
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
     agent: {

@@ -27,6 +27,9 @@ interface Active {
 /** Kinds of operations that stop, kill and delete cancel rather than wait for. */
 const cancellable: ReadonlySet<string> = new Set(['create', 'start', 'restart']);
 
+/** Of the daemon's own operation, which nobody asked for. */
+const exitKind = 'exit';
+
 /** What is done to VMs. One operation a VM at a time. */
 export class Lifecycle {
   readonly #deps: LifecycleDeps;
@@ -75,8 +78,15 @@ export class Lifecycle {
     return operation;
   }
 
+  /** Whoever comes while the daemon takes away what a guest that has ended left waits for that. */
+  async #afterExit(vmId: string): Promise<void> {
+    const active = this.#active.get(vmId);
+    if (active?.operation.kind === exitKind) await active.settled;
+  }
+
   /** stop, kill and delete during a start cancel it and wait for its unwind. */
   async #preempt(vm: Vm): Promise<Vm | undefined> {
+    await this.#afterExit(vm.id);
     const active = this.#active.get(vm.id);
     if (active !== undefined && cancellable.has(active.operation.kind)) {
       this.#deps.operations.cancel(active.operation.id);
@@ -148,7 +158,8 @@ export class Lifecycle {
   }
 
   /** @returns undefined where it runs already */
-  start(nameOrId: string): Operation | undefined {
+  async start(nameOrId: string): Promise<Operation | undefined> {
+    await this.#afterExit(this.#deps.vms.get(nameOrId).id);
     const vm = this.#deps.vms.get(nameOrId);
     if (vm.run.state === 'running' && !this.#active.has(vm.id)) return undefined;
     return this.#begin(vm, 'start', (running) => this.#start(vm, running));
@@ -278,7 +289,7 @@ export class Lifecycle {
       });
       return;
     }
-    this.#begin(vm, 'exit', async (running) => {
+    this.#begin(vm, exitKind, async (running) => {
       await tellExited(this.#deps, { ...running, vm, runId });
       await unwindRun(ledger, vmId, runId);
       handles.delete(vmId);

@@ -90,6 +90,7 @@ export {
 export { findVmm } from '../vmm/process/adopt.ts';
 export { controlDeadlineMs, launchVmm } from '../vmm/process/launch.ts';
 export { vmmLogs } from '../vmm/process/logs.ts';
+export { readPanic } from '../vmm/process/panic.ts';
 export { vmmTeardown } from '../vmm/process/teardown.ts';
 export { waitGone } from '../vmm/process/wait-gone.ts';
 export { newToken } from '../token.ts';

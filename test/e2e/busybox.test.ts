@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Agent } from '../../capabilities/vsock-agent/agent.ts';
-import { chardev } from '../../capabilities/vsock-agent/connect.ts';
 import { ConnectionPool } from '../../capabilities/vsock-agent/pool.ts';
 import { describeUnless, firstOf, needsRoot, needsTools } from '../support/skip.ts';
 import { busyboxImage, makeBusyboxFolder } from './support/busybox-image.ts';
+import { spareStream } from './support/vmm.ts';
 import { createWorld, type World } from './support/world.ts';
 
 describeUnless(
@@ -86,12 +85,7 @@ describeUnless(
     });
 
     it('becomes another one, as after a restore', async () => {
-      const drivers = join(world.stateDirectory, 'qemu');
-      const [path] = (await readdir(drivers, { recursive: true })).filter((file) =>
-        file.endsWith('agent.7.sock'),
-      );
-      // The last of its ports: the daemon takes the first that is free.
-      const agent = new Agent(new ConnectionPool([chardev(join(drivers, path ?? 'none'))]));
+      const agent = new Agent(new ConnectionPool([await spareStream(world.stateDirectory)]));
       const { ip } = await world.show('box');
       const gateway = await world.guest('box', 'ip route | awk \'$1 == "default" { print $3 }\'');
       const machineId = '0123456789abcdef'.repeat(2);

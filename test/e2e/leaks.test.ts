@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LeakReport } from '../../core/api/contract/types.ts';
 import { leftovers, tracesOf } from './support/leftovers.ts';
 import { pollUntil } from './support/poll.ts';
+import { testVmm } from './support/vmm.ts';
 import { createWorld, smallVms, type World } from './support/world.ts';
 
 const run = promisify(execFile);
@@ -110,7 +111,7 @@ describe('what is on the host', () => {
     const found = await look();
     expect(found.code).toBe(1);
     const kinds = found.report.leaks.map(({ kind, capability, vm }) => [kind, capability, vm]);
-    expect(kinds).toContainEqual(['orphan', 'qemu', 'a']);
+    expect(kinds).toContainEqual(['orphan', testVmm, 'a']);
     expect(kinds).toContainEqual(['orphan', 'tap-pool', null]);
     expect(kinds).toContainEqual(['orphan', 'nat', null]);
     const fixed = await look('--fix');
@@ -119,7 +120,7 @@ describe('what is on the host', () => {
     expect((await tracesOf(await world.traces())).join('\n')).toContain(`process ${String(pid)} `);
 
     if (pid !== null) process.kill(pid, 'SIGKILL');
-    await pollUntil('the end of QEMU', 10_000, async () =>
+    await pollUntil('the end of the VMM', 10_000, async () =>
       (await tracesOf(await world.traces())).some((line) =>
         line.startsWith(`process ${String(pid)} `),
       )
@@ -150,7 +151,7 @@ describe('what is on the host', () => {
     const { conditions, ...vm } = await world.show('a');
     expect(vm).toMatchObject({ state: 'running', pid });
     expect(conditions).toMatchObject([
-      { kind: 'degraded', detail: expect.stringContaining('qemu/process:') as string },
+      { kind: 'degraded', detail: expect.stringContaining(`${testVmm}/process:`) as string },
     ]);
     await world.ok(['vm', 'delete', '--force', 'a']);
     expect((await look()).report).toEqual({ ok: true, leaks: [] });

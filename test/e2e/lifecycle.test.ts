@@ -1,5 +1,6 @@
 import { readlink } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { testVmm, vmmProgram } from './support/vmm.ts';
 import { createWorld, type World } from './support/world.ts';
 
 describe('the life of a VM', () => {
@@ -24,7 +25,7 @@ describe('the life of a VM', () => {
       vcpus: 1,
       memoryMib: 512,
       diskBytes: 6 * 1024 ** 3,
-      vmm: 'qemu',
+      vmm: testVmm,
       ephemeral: false,
       conditions: [],
     });
@@ -107,9 +108,9 @@ describe('the life of a VM', () => {
     });
   });
 
-  it('records the pid of QEMU itself', async () => {
+  it('records the pid of the VMM itself', async () => {
     const { pid } = await world.show('web');
-    expect(await readlink(`/proc/${pid ?? 0}/exe`)).toContain('qemu-system');
+    expect(await readlink(`/proc/${pid ?? 0}/exe`)).toContain(vmmProgram);
   });
 
   it('has a daemon that tells of itself', async () => {

@@ -2,6 +2,7 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tracesOf } from './support/leftovers.ts';
+import { linesBefore } from './support/vmm.ts';
 import { createWorld, smallVms, type World } from './support/world.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
@@ -59,7 +60,9 @@ describe('the example plugin, copied out of the repository', () => {
     await world.writeConfig(wrong);
     const refused = await world.cli(['daemon', 'restart']);
     expect(refused.code).toBe(125);
-    expect(refused.stderr).toContain(`${world.configPath}:${line}: hello-provision.greeting: 5`);
+    expect(refused.stderr).toContain(
+      `${world.configPath}:${line + linesBefore}: hello-provision.greeting: 5`,
+    );
     await world.writeConfig(config('"Hi"\ngreting = "Hi"'));
     expect((await world.cli(['vm', 'list'])).stderr).toContain(
       "hello-provision.greting: unknown key; did you mean 'greeting'?",

@@ -54,6 +54,21 @@ describe('vm run', () => {
       expect(noMemory.stdout).toBe('');
     });
 
+    it('has nothing left when it returns, also where the VM has ended by itself', async () => {
+      const run = world.cli(['vm', 'run', '--rm', '--name', 'dies', '--', 'sleep', '100']);
+      const pid = await pollUntil('the command in the guest', 60_000, async () => {
+        const [vm] = await world.list();
+        if (vm?.state !== 'running') return undefined;
+        const { stdout } = await world.cli(['vm', 'exec', 'dies', '--', 'pidof', 'sleep']);
+        return stdout === '' ? undefined : (await world.show('dies')).pid;
+      });
+      process.kill(pid ?? 0, 'SIGKILL');
+      const ran = await run;
+      expect(await world.list()).toEqual([]);
+      expect(ran.code).toBe(125);
+      expect(ran.stderr).not.toContain('busy');
+    });
+
     it('carries 5 MB each way unchanged', async () => {
       const input = randomBytes(5_000_000);
       const ran = await world.cli(['vm', 'run', '--rm', '-q', '--', 'cat'], { input });

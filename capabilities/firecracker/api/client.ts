@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { BangerError, z } from '../../../core/plugin-api/index.ts';
+import { BangerError, messageOf, z } from '../../../core/plugin-api/index.ts';
 import type { components } from './types.ts';
 
 type Schemas = components['schemas'];
@@ -36,7 +36,7 @@ export type ApiRequest =
 const answerBytes = 65_536;
 const answerMs = 10_000;
 
-/** 400 tells `fault_message`; 503, past ten connections, tells `error`. */
+/** What it refuses has a `fault_message`; what its HTTP server cannot read, or has no room for, an `error`. */
 const fault = z.union([
   z.object({ fault_message: z.string() }).transform(({ fault_message }) => fault_message),
   z.object({ error: z.string() }).transform(({ error }) => error),
@@ -44,7 +44,8 @@ const fault = z.union([
 
 const reasonOf = (text: string): string => {
   try {
-    const parsed = fault.safeParse(JSON.parse(text));
+    // The server's own texts have line breaks in their strings, which JSON does not allow.
+    const parsed = fault.safeParse(JSON.parse(text.replaceAll('\n', ' ')));
     if (parsed.success) return parsed.data;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
@@ -88,13 +89,29 @@ const answerOf = (
     outgoing.end(json);
   });
 
-/** @throws BangerError VMM_FAILED, in Firecracker's words */
+/** Nobody listens yet, or any more. */
+export const isNobody = (error: unknown): boolean =>
+  ['ENOENT', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '');
+
+/**
+ * @throws BangerError VMM_FAILED, in Firecracker's words, or where there are none; an error of the socket where nobody
+ * listens on it; the signal's reason
+ */
 export const send = async (
   socketPath: string,
   call: ApiRequest,
   signal: AbortSignal,
 ): Promise<void> => {
-  const { status, text } = await answerOf(socketPath, call, signal);
+  const { status, text } = await answerOf(socketPath, call, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    if (isNobody(error)) throw error;
+    const what = `${call.method} ${call.path}`;
+    throw new BangerError(
+      'VMM_FAILED',
+      `Firecracker gives ${what} no answer that can be read: ${messageOf(error)}`,
+      { cause: error },
+    );
+  });
   if (status === 204 || status === 200) return;
   throw new BangerError(
     'VMM_FAILED',

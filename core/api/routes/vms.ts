@@ -55,7 +55,7 @@ export const vmRoutes = (server: FastifyInstance, kernel: Kernel): void => {
 
   server.post<Named>('/v1/vms/:name/start', async (request, reply) => {
     const { id } = await find(request.params.name);
-    return answer(reply, lifecycle.start(id), id);
+    return answer(reply, await lifecycle.start(id), id);
   });
   server.post<Named>('/v1/vms/:name/stop', async (request, reply) => {
     const { id } = await find(request.params.name);

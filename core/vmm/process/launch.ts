@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { lstat, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { deadlineSignal } from '../../deadline.ts';
@@ -6,7 +6,7 @@ import { BangerError } from '../../errors.ts';
 import type { DetachedProcess, Executor } from '../../host/executor.ts';
 import type { Instance } from '../../host/host.ts';
 import { newToken } from '../../token.ts';
-import { waitNameGone, writerMs, type VmmMarks } from './find.ts';
+import { findByName, waitNameGone, writerMs, type VmmMarks } from './find.ts';
 import type { VmmClaims, VmmIdentity } from './identity.ts';
 import { boundedOutput, vmmLogs } from './logs.ts';
 import { processName } from './names.ts';
@@ -50,6 +50,38 @@ export interface Launch<T> {
 }
 
 /**
+ * Sockets that a VMM of this VM has left, where no claim knows them any more: of a process that was killed after an older
+ * database was restored. The folder is the VM's own; while one runs they are its, and there is no second.
+ */
+const removeStaleSockets = async (
+  marks: VmmMarks,
+  instance: Instance,
+  vmId: string,
+  sockets: readonly string[],
+): Promise<void> => {
+  const there = await Promise.all(
+    sockets.map((path) =>
+      lstat(path).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  if (!there.includes(true)) return;
+  const prefix = processName(instance.token, '');
+  const named = await findByName(marks, (name) => name.startsWith(prefix));
+  const running = named.find((each) => each.vmId === vmId && !each.isWriter);
+  if (running !== undefined) {
+    throw new BangerError(
+      'VMM_FAILED',
+      `a ${marks.title} of this VM runs already, pid ${String(running.pid)}, and no record knows it`,
+      { remedy: 'See `banger doctor --leaks`; --fix ends what no VM on record has.' },
+    );
+  }
+  for (const path of sockets) await rm(path, { force: true });
+};
+
+/**
  * Starts a VMM as a claim of the run. Races "it does as it is told" against "it has ended", whose reason its log tells.
  * @throws BangerError VMM_FAILED
  */
@@ -72,6 +104,7 @@ export const launchVmm = async <T>(
   return claims.acquire(
     { key: `process:${vmId}`, scope: 'run', token, identity },
     async (signal) => {
+      await removeStaleSockets(marks, instance, vmId, identity.sockets);
       const logPath = vmmLogs(folder).vmm;
       const from = await logEnd(logPath);
       const child = await exec.detach(binary, argsOf(name), { cwd: folder, logPath, through });

@@ -9,6 +9,7 @@ import { isProcessAlive, processIdentity } from '../../../core/host/process-iden
 import { endProcesses, leftovers, type Traces } from './leftovers.ts';
 import { copyProduct } from './product.ts';
 import { pollUntil } from './poll.ts';
+import { useVmm } from './vmm.ts';
 import { runProgram, type Outcome, type RunOptions } from './run-program.ts';
 
 /**
@@ -65,6 +66,7 @@ export const createWorld = async (options: WorldOptions = {}): Promise<World> =>
   const socketPath = join(runtimeDirectory, 'banger.sock');
   const product = join(root, 'p');
   const program = await copyProduct(product);
+  const configure = await useVmm(product, join(root, 'f'));
   await mkdir(join(root, 'c'));
   const env = {
     ...ownEnvironment(),
@@ -113,7 +115,7 @@ export const createWorld = async (options: WorldOptions = {}): Promise<World> =>
     if (isDisposed) return;
     isDisposed = true;
     // A test may leave a config.toml that no daemon starts with; the VMs are there all the same.
-    await writeFile(configPath, options.config ?? smallVms);
+    await writeFile(configPath, configure(options.config ?? smallVms));
     const failure = await (async () => {
       if (await exists(stateDirectory)) await close();
     })().catch((error: unknown) => error);
@@ -143,7 +145,7 @@ export const createWorld = async (options: WorldOptions = {}): Promise<World> =>
     status,
     killDaemon,
     api: (method, path, body) => call(socketPath, method, path, body),
-    writeConfig: (toml) => writeFile(configPath, toml),
+    writeConfig: (toml) => writeFile(configPath, configure(toml)),
     traces,
     dispose,
     [Symbol.asyncDispose]: dispose,

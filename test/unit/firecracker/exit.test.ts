@@ -10,6 +10,8 @@ const started = '2026-11-24T11:00:00.1 [banger-i-new-0:main] Running Firecracker
 /** Higher than any pid may be (PID_MAX_LIMIT of Linux). */
 const gone = { pid: 4_194_305, startTicks: 1 };
 
+const noPanic = (): Promise<undefined> => Promise.resolve(undefined);
+
 describe('an adopted Firecracker that has ended', () => {
   it.each([
     [
@@ -37,14 +39,20 @@ describe('an adopted Firecracker that has ended', () => {
     const log = join(folder, 'vmm.log');
     const line = lastLine === '' ? '' : `2026-11-24T12:00:00.1 ${lastLine}`;
     await writeFile(log, earlier + started + line);
-    const exit = await exitOf(join(folder, 'api.sock'), log, gone, { name: 'banger-i-new-0' });
+    const exit = await exitOf(
+      join(folder, 'api.sock'),
+      log,
+      gone,
+      { name: 'banger-i-new-0' },
+      noPanic,
+    );
     expect(exit).toMatchObject(expected);
   });
 
   it('and has left no log', async () => {
     const folder = await tempDir();
     const [socket, log] = [join(folder, 'api.sock'), join(folder, 'vmm.log')];
-    const exit = await exitOf(socket, log, gone, { name: 'banger-i-new-0' });
+    const exit = await exitOf(socket, log, gone, { name: 'banger-i-new-0' }, noPanic);
     expect(exit).toMatchObject({ clean: false });
   });
 });

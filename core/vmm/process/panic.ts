@@ -1,6 +1,8 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** How long what a guest said last may take to its console's log, milliseconds. */
+const consoleMs = 500;
 /** A panic's report is some kilobytes; the line that we look for is at its beginning. */
 const tailBytes = 64 * 1024;
 const pollMs = 50;
@@ -30,10 +32,9 @@ const readEnd = async (path: string): Promise<string> => {
  * Why the guest's kernel has panicked, as its console tells, or undefined. The guest can write what it likes there: it
  * says so of itself alone.
  * @param path of the console's log, which begins anew with each run
- * @param forMs how long what the guest said last may be on its way into the file
  */
-export const readPanic = async (path: string, forMs: number): Promise<string | undefined> => {
-  const end = performance.now() + forMs;
+export const readPanic = async (path: string): Promise<string | undefined> => {
+  const end = performance.now() + consoleMs;
   for (;;) {
     const text = await readEnd(path).catch((error: unknown) => {
       if (isAbsent(error)) return '';

@@ -1,0 +1,66 @@
+import { chmod, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  chardev,
+  firecrackerVsock,
+  type Connect,
+} from '../../../capabilities/vsock-agent/connect.ts';
+import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
+
+/**
+ * What the suite's VMs run on: `qemu`, or what BANGER_TEST_VMM says. `firecracker` is that of BANGER_TEST_FIRECRACKER,
+ * on a host with KVM; where that names none, the double.
+ */
+export const testVmm = process.env['BANGER_TEST_VMM'] === 'firecracker' ? 'firecracker' : 'qemu';
+
+const realFirecracker = process.env['BANGER_TEST_FIRECRACKER'];
+
+/** The program that a VM's process is. */
+export const vmmProgram =
+  testVmm === 'qemu' ? 'qemu-system' : realFirecracker === undefined ? 'node' : 'firecracker';
+
+/** Lines that a world's config.toml has before those that a test wrote. */
+export const linesBefore = testVmm === 'qemu' ? 0 : 1;
+
+/** Adds to a world's config.toml what leads to that VMM. */
+export type Configure = (toml: string) => string;
+
+/**
+ * @param product that of the world, which is changed where the double needs it
+ * @param folder for what is made
+ */
+export const useVmm = async (product: string, folder: string): Promise<Configure> => {
+  if (testVmm === 'qemu') return (toml) => toml;
+  const binary = realFirecracker ?? (await withDouble(product, folder));
+  return (toml) => `vmm = "firecracker"\n${toml}\n[firecracker]\nbinary = "${binary}"\n`;
+};
+
+/** A stream to the agent of a world's only guest which the daemon does not use. */
+export const spareStream = async (stateDirectory: string): Promise<Connect> => {
+  const drivers = join(stateDirectory, testVmm);
+  // Of QEMU's ports the last: the daemon takes the first that is free.
+  const name = testVmm === 'qemu' ? 'agent.7.sock' : 'vsock.sock';
+  const [path = 'none'] = (await readdir(drivers, { recursive: true })).filter(
+    (file) => file.endsWith(name) && !file.includes('/double/'),
+  );
+  const socket = join(drivers, path);
+  return testVmm === 'qemu' ? chardev(socket) : firecrackerVsock(socket, 1024);
+};
+
+/** Firecracker is for hosts with KVM: banger sees one, in a mount namespace of its own. */
+const withDouble = async (product: string, folder: string): Promise<string> => {
+  await buildDouble(folder);
+  const cpuinfo = join(folder, 'cpuinfo');
+  const own = await readFile('/proc/cpuinfo', 'utf8');
+  await writeFile(cpuinfo, own.replaceAll(/^(flags\s*:.*)$/gm, '$1 svm'));
+  const banger = join(product, 'bin', 'banger');
+  const itself = `${banger}-itself`;
+  await rename(banger, itself);
+  const script = `mount --bind '${cpuinfo}' /proc/cpuinfo && exec '${itself}' "$@"`;
+  await writeFile(
+    banger,
+    `#!/bin/sh\nexec unshare --mount -- sh -c '${script.replaceAll("'", `'\\''`)}' banger "$@"\n`,
+  );
+  await chmod(banger, 0o755);
+  return doubleIn(folder);
+};

@@ -1,0 +1,159 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync, readFileSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { components } from '../../../capabilities/firecracker/api/types.ts';
+import { encodeCpio } from '../../../capabilities/vsock-agent/cpio.ts';
+import { Qmp } from './qmp.ts';
+
+type Schemas = components['schemas'];
+
+/** What a microVM is made of, as the API was told. */
+export interface Machine {
+  config: Schemas['MachineConfiguration'];
+  boot?: Schemas['BootSource'];
+  readonly drives: Map<string, Schemas['Drive']>;
+  readonly nics: Map<string, Schemas['NetworkInterface']>;
+  vsock?: Schemas['Vsock'];
+  entropy?: Schemas['EntropyDevice'];
+  serial?: Schemas['SerialDevice'];
+  balloon?: Schemas['Balloon'];
+}
+
+export interface Guest {
+  /** Settles when QEMU is gone. */
+  readonly ended: Promise<number>;
+  execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<void>;
+  /** The sockets of those ports that the guest's agent has open. */
+  openPorts(): readonly string[];
+}
+
+const ports = 8;
+const portPrefix = 'agent';
+
+/** What an emulated CPU needs besides, as in capabilities/qemu/args.ts. */
+const emulated = (tscKhz: string): string[] => [
+  'mitigations=off',
+  'nokaslr',
+  'no_timer_check',
+  'noreplace-smp',
+  'cryptomgr.notests',
+  'tsc=reliable',
+  `tsc_early_khz=${tscKhz}`,
+];
+
+/**
+ * The guest's agent is reached by QEMU's ports here, since QEMU has no vsock without the kernel's vhost: so what the
+ * initrd leaves out under Firecracker is added, as a second archive, whose files win.
+ */
+const withPorts = async (initrd: string, kernel: string, to: string): Promise<void> => {
+  const folder = dirname(kernel);
+  const spec = JSON.parse(readFileSync(join(folder, 'kernel.json'), 'utf8')) as {
+    initrdModules: readonly string[];
+  };
+  const added = spec.initrdModules.filter((path) => basename(path).startsWith('virtio_console'));
+  const more = encodeCpio([
+    {
+      name: 'modules/list',
+      mode: 0o100644,
+      data: Buffer.from(spec.initrdModules.map((path) => `${basename(path)}\n`).join('')),
+    },
+    ...added.map((path) => ({
+      name: `modules/${basename(path)}`,
+      mode: 0o100600,
+      data: readFileSync(join(folder, path)),
+    })),
+  ]);
+  await writeFile(to, Buffer.concat([await readFile(initrd), more]), { mode: 0o600 });
+};
+
+const comma = (text: string): string => text.replaceAll(',', ',,');
+
+const qemuArgs = (machine: Machine, folder: string, tscKhz: string): string[] => {
+  const { config, boot, drives, nics } = machine;
+  return [
+    ...['-M', 'microvm,acpi=on', '-global', 'virtio-mmio.force-legacy=false'],
+    ...['-accel', 'tcg,tb-size=128', '-cpu', 'max'],
+    ...['-smp', String(config.vcpu_count), '-m', `${String(config.mem_size_mib)}M`],
+    // A reset ends a Firecracker; a guest that powers itself off halts, and it goes on: see onShutdown.
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-no-shutdown'],
+    ...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
+    ...['-serial', 'file:/proc/self/fd/3'],
+    ...['-kernel', boot?.kernel_image_path ?? '', '-initrd', join(folder, 'initrd')],
+    ...['-append', [boot?.boot_args ?? '', ...emulated(tscKhz)].join(' ')],
+    ...[...drives.values()].flatMap(({ drive_id: id, ...drive }) => [
+      '-drive',
+      `id=${id},file=${comma(drive.path_on_host ?? '')},format=raw,if=none,` +
+        `cache=${drive.cache_type === 'Writeback' ? 'writeback' : 'unsafe'}` +
+        (drive.is_read_only === true ? ',readonly=on' : ''),
+      '-device',
+      `virtio-blk-device,drive=${id}`,
+    ]),
+    ...[...nics.values()].flatMap(({ iface_id: id, host_dev_name: tap, guest_mac: mac }) => [
+      ...['-netdev', `tap,id=${id},ifname=${tap},script=no,downscript=no`],
+      ...['-device', `virtio-net-device,netdev=${id}${mac === undefined ? '' : `,mac=${mac}`}`],
+    ]),
+    ...(machine.entropy === undefined ? [] : ['-device', 'virtio-rng-device']),
+    ...['-device', `virtio-serial-device,max_ports=${String(ports + 1)}`],
+    ...Array.from({ length: ports }, (_, port) => {
+      const id = `${portPrefix}${String(port)}`;
+      return [
+        ...['-chardev', `socket,id=${id},path=${portSocket(folder, id)},server=on,wait=off`],
+        ...[
+          '-device',
+          `virtserialport,id=${id},chardev=${id},name=org.banger.agent.${String(port)}`,
+        ],
+      ];
+    }).flat(),
+  ];
+};
+
+const portSocket = (folder: string, id: string): string => join(folder, `${id}.sock`);
+
+/**
+ * Boots the guest in a QEMU that dies with us.
+ * @param folder of its sockets, below the VM's own, with which it goes
+ * @throws Error with QEMU's words
+ */
+export const bootGuest = async (
+  machine: Machine,
+  folder: string,
+  tscTool: string,
+): Promise<Guest> => {
+  await mkdir(folder, { recursive: true });
+  const { kernel_image_path: kernel = '', initrd_path: initrd = '' } = machine.boot ?? {};
+  await withPorts(initrd, kernel, join(folder, 'initrd'));
+  const khz = execFileSync(tscTool, { encoding: 'utf8' }).trim();
+  const serial = openSync(machine.serial?.serial_out_path ?? '/proc/self/fd/1', 'a');
+  const child = spawn(
+    'setpriv',
+    ['--pdeathsig', 'KILL', '--', 'qemu-system-x86_64', ...qemuArgs(machine, folder, khz)],
+    { stdio: ['ignore', 'ignore', 'pipe', serial] },
+  );
+  const gone = new AbortController();
+  let said = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text));
+  const ended = once(child, 'exit').then(([code]) => {
+    gone.abort();
+    return Number(code ?? 1);
+  });
+  const open = new Set<string>();
+  const onShutdown = (reason: unknown): void => {
+    if (reason === 'guest-reset') void qmp.execute('quit');
+  };
+  const onEvent = (event: string, data: Readonly<Record<string, unknown>>): void => {
+    if (event === 'SHUTDOWN') onShutdown(data['reason']);
+    if (event !== 'VSERPORT_CHANGE' || typeof data['id'] !== 'string') return;
+    if (data['open'] === true) open.add(data['id']);
+    else open.delete(data['id']);
+  };
+  const qmp: Qmp = await Qmp.connect(join(folder, 'qmp.sock'), gone.signal, onEvent).catch(() => {
+    throw new Error(said.trim());
+  });
+  return {
+    ended,
+    execute: (command, args) => qmp.execute(command, args),
+    openPorts: () => [...open].map((id) => portSocket(folder, id)),
+  };
+};
