@@ -97,7 +97,7 @@ export default defineConfig({
         // The same once more, on Firecracker: see test/e2e/support/vmm.ts.
         test: {
           name: 'e2e-firecracker',
-          include: ['test/e2e/**/*.test.ts'],
+          include: ['test/firecracker/**/*.test.ts', 'test/e2e/**/*.test.ts'],
           // Of the command line alone, and of a user who may make no mount namespace for the double.
           exclude: ['test/e2e/bad-input.test.ts', 'test/e2e/ordinary-user.test.ts'],
           env: { BANGER_TEST_VMM: 'firecracker' },
