@@ -4,6 +4,15 @@ import { defineConfig } from 'vitest/config';
 /** One file at a time: where the whole machine is looked at, or used. */
 const serial = { fileParallelism: false, maxWorkers: 1 };
 
+/**
+ * What depends on the VMM the most. All of it takes six minutes more, which the forty of CI have no room for:
+ * BANGER_TEST_ALL=1 npx vitest run --project e2e-firecracker
+ */
+const onFirecracker =
+  process.env['BANGER_TEST_ALL'] === '1'
+    ? ['test/e2e/**/*.test.ts']
+    : ['test/e2e/{daemon,guest-states,lifecycle,pause,reattach}.test.ts'];
+
 export default defineConfig({
   test: {
     reporters: ['default', './test/support/counts-reporter.ts'],
@@ -97,7 +106,7 @@ export default defineConfig({
         // The same once more, on Firecracker: see test/e2e/support/vmm.ts.
         test: {
           name: 'e2e-firecracker',
-          include: ['test/firecracker/**/*.test.ts', 'test/e2e/**/*.test.ts'],
+          include: ['test/firecracker/**/*.test.ts', ...onFirecracker],
           // Of the command line alone, and of a user who may make no mount namespace for the double.
           exclude: ['test/e2e/bad-input.test.ts', 'test/e2e/ordinary-user.test.ts'],
           env: { BANGER_TEST_VMM: 'firecracker' },

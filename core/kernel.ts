@@ -30,7 +30,7 @@ import { VmsRef } from './plugin-api/services/vms.ts';
 import { loadPlugin } from './plugins/load.ts';
 import { Registry, type Installed } from './registry.ts';
 import { openStore, type Store } from './store/store.ts';
-import { VmRepository } from './vm/repository.ts';
+import { isUp, VmRepository } from './vm/repository.ts';
 
 /** Everything that the API needs of the daemon. */
 export interface Kernel {
@@ -178,8 +178,8 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
                 isRunning: ({ id }) => c.vms.find(id)?.run.state === 'running',
                 guest: (vm) => guestOf(c.registry, vm),
                 setCondition: ({ id }, kind, detail) => {
-                  const state = c.vms.find(id)?.run.state;
-                  if (state === 'starting' || state === 'running')
+                  const vm = c.vms.find(id);
+                  if (vm !== undefined && (vm.run.state === 'starting' || isUp(vm)))
                     c.vms.setCondition(id, kind, detail);
                 },
                 vmmProcess: ({ id }) => c.handles.get(id)?.process,

@@ -8,7 +8,7 @@ import {
   type ProcessIdentity,
   type VmmHandle,
 } from '../../core/plugin-api/index.ts';
-import { send } from './api/client.ts';
+import { instanceState, send } from './api/client.ts';
 import { apiSocket, vsockSocket } from './configure.ts';
 import { exitOf, type ExitSource } from './exit.ts';
 
@@ -30,11 +30,16 @@ export const createHandle = (
   // In the VMM's own log there may be one of an earlier run.
   const panic = async (): Promise<string | undefined> =>
     hasConsole ? readPanic(logs.console) : undefined;
+  const setState = (state: 'Paused' | 'Resumed'): Promise<void> =>
+    send(socket, { method: 'PATCH', path: '/vm', body: { state } }, deadlineSignal(answerMs));
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
     agent: { kind: 'vsock', path: join(folder, vsockSocket) },
     logs: hasConsole ? logs : { console: logs.vmm, vmm: logs.vmm },
     exited: exitOf(socket, logs.vmm, process, source, panic),
+    pause: () => setState('Paused'),
+    resume: () => setState('Resumed'),
+    isPaused: async () => (await instanceState(socket, deadlineSignal(answerMs))) === 'Paused',
     growDrive: async (drive, bytes, path) => {
       await growFile(path, bytes);
       // Told its own path again, Firecracker looks at the size anew and tells the guest.

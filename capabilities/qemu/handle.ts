@@ -2,6 +2,7 @@ import {
   readPanic,
   vmmLogs,
   waitGone,
+  z,
   type DetachedProcess,
   type ProcessIdentity,
   type VmmExit,
@@ -15,6 +16,9 @@ import type { Qmp } from './qmp.ts';
 const quitMs = 3_000;
 /** How often it is looked at whether it is gone, should the control socket close before, milliseconds. */
 const goneMs = 30_000;
+
+/** Of query-status; qapi/run-state.json has the rest. */
+const status = z.object({ status: z.string() });
 
 /** What the guest's own end looks like: with -no-reboot a reset ends QEMU, and lean guests end by one. */
 const cleanReasons: Readonly<Record<string, string>> = {
@@ -59,6 +63,13 @@ export const createHandle = (
     },
     logs,
     exited,
+    pause: async () => {
+      await qmp.execute('stop');
+    },
+    resume: async () => {
+      await qmp.execute('cont');
+    },
+    isPaused: async () => status.parse(await qmp.execute('query-status')).status === 'paused',
     growDrive: async (drive, bytes) => {
       await qmp.execute('block_resize', { device: drive, size: bytes });
     },

@@ -108,6 +108,7 @@ const asGuest = (agent: Agent): Guest => ({
     translated(() => agent.tar({ path, onData: onChunk, onNote, signal })),
   untar: ({ path, name }, source, signal) =>
     translated(() => agent.untar({ path, name, source, signal })),
+  setClock: (now, signal) => translated(() => agent.identify({ clockMs: now, signal })),
   shutdown: (signal) => translated(() => agent.shutdown(signal)),
 });
 

@@ -2,7 +2,7 @@ import type { Kernel } from '../kernel.ts';
 import type { Description } from '../capability.ts';
 import { messageOf } from '../errors.ts';
 import { specOf } from '../vm/record.ts';
-import type { Vm } from '../vm/repository.ts';
+import { isUp, type Vm } from '../vm/repository.ts';
 import { StatsRef } from '../plugin-api/services/stats.ts';
 import type { VmDetails, VmListed, VmSummary } from './contract/types.ts';
 
@@ -16,7 +16,7 @@ export const vmSummary = (vm: Vm): VmSummary => ({
   memoryMib: vm.memoryMib,
   diskBytes: vm.diskBytes,
   nat: vm.nat,
-  current: vm.run.state === 'running' ? (vm.run.current ?? specOf(vm)) : null,
+  current: isUp(vm) ? (vm.run.current ?? specOf(vm)) : null,
   ip: vm.run.ip,
   vmm: vm.run.driver,
   pid: vm.run.pid,

@@ -19,6 +19,11 @@ export const guestOf = (
  * @throws BangerError GUEST_UNREACHABLE, VM_NOT_RUNNING
  */
 export const runningGuest = (registry: Registry, vm: Vm): Guest => {
+  if (vm.run.state === 'paused') {
+    throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' is paused`, {
+      remedy: `Let it go on: banger vm resume ${vm.name}`,
+    });
+  }
   if (vm.run.state !== 'running')
     throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' is ${vm.run.state}`);
   return guestOf(registry, vm);

@@ -7,11 +7,12 @@ import { ImagesRef } from '../plugin-api/services/images.ts';
 import { within } from '../registry.ts';
 import { isVmName, vmNameRule } from '../vm/name.ts';
 import { generateName } from '../vm/names.ts';
-import type { Vm } from '../vm/repository.ts';
+import { isUp, type Vm } from '../vm/repository.ts';
 import type { VmmExit, VmmHandle } from '../vmm/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { checkHealth } from './health.ts';
 import { Leases } from './leases.ts';
+import { pauseVm, resumeVm } from './pause.ts';
 import { assertMemory, changedSpec, setVm } from './set.ts';
 import { startVm, type StartOutcome } from './start.ts';
 import { stopVm, tellExited } from './stop.ts';
@@ -36,6 +37,8 @@ export class Lifecycle {
   readonly #active = new Map<string, Active>();
   /** Health checks under way, by VM: an operation waits for its VM's. */
   readonly #checks = new Map<string, Promise<void>>();
+  /** Those whose capabilities have yet to take them up again, since they were paused when this daemon found them. */
+  readonly #adoptedPaused = new Set<string>();
   readonly leases: Leases;
   #closing = false;
 
@@ -162,7 +165,40 @@ export class Lifecycle {
     await this.#afterExit(this.#deps.vms.get(nameOrId).id);
     const vm = this.#deps.vms.get(nameOrId);
     if (vm.run.state === 'running' && !this.#active.has(vm.id)) return undefined;
+    if (vm.run.state === 'paused')
+      return this.#begin(vm, 'resume', (running) => this.#resume(vm, running));
     return this.#begin(vm, 'start', (running) => this.#start(vm, running));
+  }
+
+  /**
+   * @returns undefined where it is paused already
+   * @throws BangerError VM_NOT_RUNNING
+   */
+  async pause(nameOrId: string): Promise<Operation | undefined> {
+    await this.#afterExit(this.#deps.vms.get(nameOrId).id);
+    const vm = this.#deps.vms.get(nameOrId);
+    if (vm.run.state === 'paused' && !this.#active.has(vm.id)) return undefined;
+    if (vm.run.state !== 'running')
+      throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' is ${vm.run.state}`);
+    return this.#begin(vm, 'pause', () => pauseVm(this.#deps, vm));
+  }
+
+  /**
+   * @returns undefined where it runs already
+   * @throws BangerError VM_NOT_RUNNING
+   */
+  async resume(nameOrId: string): Promise<Operation | undefined> {
+    await this.#afterExit(this.#deps.vms.get(nameOrId).id);
+    const vm = this.#deps.vms.get(nameOrId);
+    if (vm.run.state === 'running' && !this.#active.has(vm.id)) return undefined;
+    if (vm.run.state !== 'paused')
+      throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' is ${vm.run.state}`);
+    return this.#begin(vm, 'resume', (running) => this.#resume(vm, running));
+  }
+
+  async #resume(vm: Vm, running: RunningOperation): Promise<void> {
+    await resumeVm(this.#deps, vm, running, this.#adoptedPaused.has(vm.id));
+    this.#adoptedPaused.delete(vm.id);
   }
 
   /** @returns undefined where it is stopped already */
@@ -281,7 +317,7 @@ export class Lifecycle {
     const { vms, ledger, handles } = this.#deps;
     const vm = vms.find(vmId);
     // A stop, or a later run: whoever ended it also unwinds it.
-    if (vm?.run.runId !== runId || vm.run.state !== 'running') return;
+    if (vm?.run.runId !== runId || !isUp(vm)) return;
     if (this.#active.has(vmId)) {
       // A start that is still provisioning: it fails by itself; then this is looked at again.
       void this.#active.get(vmId)?.settled.then(() => {
@@ -293,6 +329,7 @@ export class Lifecycle {
       await tellExited(this.#deps, { ...running, vm, runId });
       await unwindRun(ledger, vmId, runId);
       handles.delete(vmId);
+      this.#adoptedPaused.delete(vmId);
       const error = await endedByItself(exit);
       vms.stopRun(vmId, error?.toBody() ?? null);
       if (error === undefined) vms.setCondition(vmId, 'guest-ended', exit.detail);
@@ -308,7 +345,7 @@ export class Lifecycle {
   /** Of a VM that runs and that nobody works on; others are left to who does. */
   async checkHealthOf(vmId: string): Promise<void> {
     const vm = this.#deps.vms.find(vmId);
-    if (vm?.run.state !== 'running' || this.#active.has(vmId) || this.#closing) return;
+    if (vm === undefined || !isUp(vm) || this.#active.has(vmId) || this.#closing) return;
     const check =
       this.#checks.get(vmId) ??
       checkHealth(this.#deps, vmId)
@@ -348,8 +385,9 @@ export class Lifecycle {
 
   // What an earlier daemon left half-way, see recovery.ts.
 
-  adopt(vm: Vm, handle: VmmHandle): void {
+  adopt(vm: Vm, handle: VmmHandle, isPaused: boolean): void {
     this.watch(vm.id, vm.run.runId ?? '', handle);
+    if (isPaused) this.#adoptedPaused.add(vm.id);
     if (vm.ephemeral) this.leases.expect(vm.id);
   }
 

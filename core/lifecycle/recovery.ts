@@ -111,6 +111,7 @@ export class Recovery {
     const { vms, ledger, log } = this.#deps;
     switch (vm.run.state) {
       case 'running':
+      case 'paused':
         await this.#recoverRunning(vm);
         return;
       case 'stopping':
@@ -153,15 +154,18 @@ export class Recovery {
     const owner = { vmId: vm.id, runId: operation.runId };
     const claims = ledger.bind(found.each.capability, owner, operation.signal);
     let handle: VmmHandle | undefined;
+    let isPaused = false;
     try {
       handle = await found.driver.attach(operation, claims);
+      // What the VMM says, not the record: the daemon may have ended between the two.
+      isPaused = (await handle?.isPaused?.()) ?? false;
     } catch (error) {
       log.error({ vm: vm.name, err: error }, 'the VMM does not answer');
       this.#leaveUnattended(vm, `its VMM does not answer: ${messageOf(error)}`);
       return;
     }
     if (handle === undefined) await this.#unwind(vm, null);
-    else await this.#adopt(vm, handle);
+    else await this.#adopt(vm, handle, isPaused);
   }
 
   /** It stays as it is; an ephemeral one still goes with its client. */
@@ -187,12 +191,14 @@ export class Recovery {
     };
   }
 
-  async #adopt(vm: Vm, handle: VmmHandle): Promise<void> {
+  async #adopt(vm: Vm, handle: VmmHandle, isPaused: boolean): Promise<void> {
     const { ledger, vms, registry, log } = this.#deps;
     await unwindHalf(ledger, vm.id);
     await checkHealth(this.#deps, vm.id);
     vms.setCondition(vm.id, 'unattended');
-    this.#lifecycle.adopt(vm, handle);
+    vms.updateRun(vm.id, { state: isPaused ? 'paused' : 'running' });
+    this.#lifecycle.adopt(vm, handle, isPaused);
+    if (isPaused) return;
     try {
       const deadline = deadlineSignal(resumeDeadlineMs);
       const operation = { ...this.#operation(vm), signal: deadline };

@@ -101,4 +101,10 @@ export const coreMigrations: readonly Migration[] = [
       ALTER TABLE run ADD COLUMN current TEXT CHECK (current IS NULL OR json_valid(current));
     `,
   },
+  {
+    // `vm pause`, of a run that goes on being one.
+    name: 'core-0004-vm-pause',
+    since: '0.4.0',
+    sql: `ALTER TABLE run ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;`,
+  },
 ];

@@ -24,6 +24,9 @@ export interface Vm extends VmRecord {
   readonly run: RunRecord;
 }
 
+/** Whether its VMM is there: it runs, or is paused. */
+export const isUp = ({ run: { state } }: Vm): boolean => state === 'running' || state === 'paused';
+
 interface Row {
   id: string;
   name: string;
@@ -34,7 +37,9 @@ interface Row {
   ephemeral: number;
   nat: number;
   created_at: string;
-  state: VmState;
+  /** A paused one is `running` here, as to those before 0.4.0. */
+  state: Exclude<VmState, 'paused'>;
+  paused: number;
   run_id: string | null;
   driver: string | null;
   ip: string | null;
@@ -70,7 +75,7 @@ const toVm = (row: Row): Vm => ({
   ephemeral: row.ephemeral === 1,
   createdAt: row.created_at,
   run: {
-    state: row.state,
+    state: row.state === 'running' && row.paused === 1 ? 'paused' : row.state,
     runId: row.run_id,
     driver: row.driver,
     ip: row.ip,
@@ -158,8 +163,8 @@ export class VmRepository {
 
   /** Changes what is given, leaves the rest; `running` and its facts are one statement. */
   updateRun(vmId: string, change: Partial<RunRecord>): void {
-    const columns: Readonly<Record<keyof RunRecord, string>> = {
-      state: 'state',
+    const { state, ...facts } = change;
+    const columns: Readonly<Record<keyof typeof facts, string>> = {
       runId: 'run_id',
       driver: 'driver',
       ip: 'ip',
@@ -172,8 +177,12 @@ export class VmRepository {
     };
     const sets: string[] = [];
     const values: (string | number | null)[] = [];
-    for (const [key, value] of Object.entries(change)) {
-      sets.push(`${columns[key as keyof RunRecord]} = ?`);
+    if (state !== undefined) {
+      sets.push('state = ?', 'paused = ?');
+      values.push(state === 'paused' ? 'running' : state, state === 'paused' ? 1 : 0);
+    }
+    for (const [key, value] of Object.entries(facts)) {
+      sets.push(`${columns[key as keyof typeof facts]} = ?`);
       values.push(value !== null && typeof value === 'object' ? JSON.stringify(value) : value);
     }
     this.#store.durable

@@ -49,6 +49,11 @@ export interface VmmHandle {
   readonly exited: Promise<VmmExit>;
   /** The driver's own gentle means. Returns when they are through; the caller then unwinds. */
   shutdown(signal: AbortSignal): Promise<void>;
+  /** Where the VMM can: the guest's CPUs stand still until `resume`. Neither minds being asked twice. */
+  pause?(): Promise<void>;
+  resume?(): Promise<void>;
+  /** Whether they do; asked of one that was attached. */
+  isPaused?(): Promise<boolean>;
   /** Where the VMM can: makes the drive of that id, and the file behind it, larger. */
   growDrive?(drive: string, bytes: number, path: string): Promise<void>;
 }

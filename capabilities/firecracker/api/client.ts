@@ -26,6 +26,7 @@ export type ApiRequest =
   | { readonly method: 'PUT'; readonly path: '/vsock'; readonly body: Schemas['Vsock'] }
   | { readonly method: 'PUT'; readonly path: '/entropy'; readonly body: Schemas['EntropyDevice'] }
   | { readonly method: 'PUT'; readonly path: '/serial'; readonly body: Schemas['SerialDevice'] }
+  | { readonly method: 'PATCH'; readonly path: '/vm'; readonly body: Schemas['Vm'] }
   | {
       readonly method: 'PUT';
       readonly path: '/actions';
@@ -53,13 +54,15 @@ const reasonOf = (text: string): string => {
   return text.slice(0, 200);
 };
 
+type Call = ApiRequest | { readonly method: 'GET'; readonly path: '/'; readonly body?: undefined };
+
 const answerOf = (
   socketPath: string,
-  { method, path, body }: ApiRequest,
+  { method, path, body }: Call,
   signal: AbortSignal,
 ): Promise<{ status: number; text: string }> =>
   new Promise((resolve, reject) => {
-    const json = JSON.stringify(body);
+    const json = body === undefined ? undefined : JSON.stringify(body);
     const outgoing = request({
       socketPath,
       method,
@@ -68,7 +71,10 @@ const answerOf = (
       signal,
       timeout: answerMs,
       // Always a length: Firecracker's server knows no chunks.
-      headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) },
+      headers:
+        json === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) },
     });
     outgoing.once('timeout', () => {
       outgoing.destroy(new Error(`no answer in ${String(answerMs)} ms`));
@@ -93,6 +99,22 @@ const answerOf = (
 export const isNobody = (error: unknown): boolean =>
   ['ENOENT', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '');
 
+/** @returns the body of what it answers */
+const exchange = async (socketPath: string, call: Call, signal: AbortSignal): Promise<string> => {
+  const what = `${call.method} ${call.path}`;
+  const { status, text } = await answerOf(socketPath, call, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    if (isNobody(error)) throw error;
+    throw new BangerError(
+      'VMM_FAILED',
+      `Firecracker gives ${what} no answer that can be read: ${messageOf(error)}`,
+      { cause: error },
+    );
+  });
+  if (status === 204 || status === 200) return text;
+  throw new BangerError('VMM_FAILED', `Firecracker refuses ${what}: ${reasonOf(text)}`);
+};
+
 /**
  * @throws BangerError VMM_FAILED, in Firecracker's words, or where there are none; an error of the socket where nobody
  * listens on it; the signal's reason
@@ -102,19 +124,20 @@ export const send = async (
   call: ApiRequest,
   signal: AbortSignal,
 ): Promise<void> => {
-  const { status, text } = await answerOf(socketPath, call, signal).catch((error: unknown) => {
-    signal.throwIfAborted();
-    if (isNobody(error)) throw error;
-    const what = `${call.method} ${call.path}`;
-    throw new BangerError(
-      'VMM_FAILED',
-      `Firecracker gives ${what} no answer that can be read: ${messageOf(error)}`,
-      { cause: error },
-    );
-  });
-  if (status === 204 || status === 200) return;
-  throw new BangerError(
-    'VMM_FAILED',
-    `Firecracker refuses ${call.method} ${call.path}: ${reasonOf(text)}`,
-  );
+  await exchange(socketPath, call, signal);
+};
+
+const instance = z.object({ state: z.enum(['Not started', 'Running', 'Paused']) });
+
+/** @throws as `send` does */
+export const instanceState = async (
+  socketPath: string,
+  signal: AbortSignal,
+): Promise<z.output<typeof instance>['state']> => {
+  const text = await exchange(socketPath, { method: 'GET', path: '/' }, signal);
+  try {
+    return instance.parse(JSON.parse(text)).state;
+  } catch (error) {
+    throw new BangerError('VMM_FAILED', 'Firecracker does not say how it is', { cause: error });
+  }
 };

@@ -130,6 +130,8 @@ const defineState = (vm: Command, cli: Cli): void => {
     ['start', 'start VMs'],
     ['stop', 'shut VMs down in order'],
     ['restart', 'stop and start VMs'],
+    ['pause', 'have VMs stand still, with all that they have in memory'],
+    ['resume', 'have paused VMs go on'],
     ['kill', 'stop VMs at once, as by a power cut'],
   ] as const;
   for (const [verb, description] of plain) {

@@ -32,6 +32,8 @@ const verbs = {
     afterCancel: startUndone,
   },
   stop: { call: post('stop'), done: 'has stopped', already: 'is stopped already' },
+  pause: { call: post('pause'), done: 'is paused', already: 'is paused already' },
+  resume: { call: post('resume'), done: 'goes on', already: 'is running already' },
   restart: { call: post('restart'), done: 'is running', already: 'is running' },
   kill: { call: post('kill'), done: 'was killed', already: 'is stopped already' },
   delete: {

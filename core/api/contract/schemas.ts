@@ -16,7 +16,7 @@ export const errorBody = z.object({
   logPath: z.string().optional(),
 });
 
-export const vmState = z.enum(['stopped', 'starting', 'running', 'stopping', 'deleting']);
+export const vmState = z.enum(['stopped', 'starting', 'running', 'paused', 'stopping', 'deleting']);
 
 export const condition = z.object({
   /** `degraded`, `unprovisioned`, … */

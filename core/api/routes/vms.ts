@@ -57,6 +57,14 @@ export const vmRoutes = (server: FastifyInstance, kernel: Kernel): void => {
     const { id } = await find(request.params.name);
     return answer(reply, await lifecycle.start(id), id);
   });
+  server.post<Named>('/v1/vms/:name/pause', async (request, reply) => {
+    const { id } = await find(request.params.name);
+    return answer(reply, await lifecycle.pause(id), id);
+  });
+  server.post<Named>('/v1/vms/:name/resume', async (request, reply) => {
+    const { id } = await find(request.params.name);
+    return answer(reply, await lifecycle.resume(id), id);
+  });
   server.post<Named>('/v1/vms/:name/stop', async (request, reply) => {
     const { id } = await find(request.params.name);
     return answer(reply, await lifecycle.stop(id), id);

@@ -114,6 +114,8 @@ export interface Guest {
     source: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<void>;
+  /** For a guest whose time has stood still. @param now milliseconds since 1970 */
+  setClock(now: number, signal: AbortSignal): Promise<void>;
   /** Asks for a clean shutdown; returns when the guest has begun it. */
   shutdown(signal: AbortSignal): Promise<void>;
 }

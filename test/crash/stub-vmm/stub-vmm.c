@@ -89,7 +89,8 @@ static void end(const char *reason) {
 static void qmp_line(int fd, const char *line) {
   char answer[64];
   const char *id = strstr(line, "\"id\":");
-  snprintf(answer, sizeof answer, "{\"return\":{},\"id\":%d}\r\n", id ? atoi(id + 5) : 0);
+  const char *value = strstr(line, "\"query-status\"") ? "{\"status\":\"running\"}" : "{}";
+  snprintf(answer, sizeof answer, "{\"return\":%s,\"id\":%d}\r\n", value, id ? atoi(id + 5) : 0);
   say(fd, answer);
   if (strstr(line, "\"quit\"")) end("host-qmp-quit");
 }

@@ -19,7 +19,10 @@ export class Qmp {
 
   private constructor(socket: Socket, onEvent: OnEvent) {
     this.#socket = socket;
-    createInterface({ input: socket }).on('line', (line) => {
+    const lines = createInterface({ input: socket });
+    // The socket's errors come here as well: QEMU's end is told by its process.
+    lines.on('error', () => undefined);
+    lines.on('line', (line) => {
       const message = JSON.parse(line) as Message;
       if (message.event !== undefined) onEvent(message.event, message.data ?? {});
       else if (message.return !== undefined || message.error !== undefined)

@@ -87,5 +87,6 @@ export const guestBy = (
   tar: notAsked,
   untar: notAsked,
   grow: notAsked,
+  setClock: notAsked,
   shutdown: notAsked,
 });

@@ -1,0 +1,78 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pollUntil } from './support/poll.ts';
+import { createWorld, type World } from './support/world.ts';
+
+describe('a VM that is paused', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await createWorld();
+    await world.ok(['vm', 'create', '--name', 'box']);
+    // Kept in memory alone, and counted while it runs.
+    await world.guest(
+      'box',
+      'mount -t tmpfs tmpfs /mnt; (while :; do echo x >> /mnt/ticks; sleep 0.1; done) >/dev/null 2>&1 </dev/null &',
+    );
+  });
+  afterAll(() => world.dispose());
+
+  const ticks = async (): Promise<number> => Number(await world.guest('box', 'wc -l < /mnt/ticks'));
+
+  it('stands still, keeps its memory, and says how to go on', async () => {
+    const { pid, ip } = await world.show('box');
+    const before = await ticks();
+    await world.ok(['vm', 'pause', 'box']);
+    expect(await world.ok(['vm', 'pause', 'box'])).toBe('');
+    expect(await world.show('box')).toMatchObject({ state: 'paused', pid, ip, conditions: [] });
+    expect(await world.ok(['vm', 'list'])).toMatch(/^box +paused /m);
+    const refused = await world.cli(['vm', 'exec', 'box', '--', 'true']);
+    expect(refused.code).toBe(125);
+    expect(refused.stderr).toContain("VM 'box' is paused. Let it go on: banger vm resume box");
+    await delay(3_000); // what the guest would count meanwhile, if it did
+    await world.ok(['vm', 'resume', 'box']);
+    expect((await world.show('box')).state).toBe('running');
+    // Three seconds are thirty ticks, and the commands around it are a second at most.
+    expect(await ticks()).toBeLessThan(before + 25);
+    await pollUntil('the guest to count again', 10_000, async () =>
+      (await ticks()) > before + 5 ? true : undefined,
+    );
+  });
+
+  it('has the time of day when it goes on', async () => {
+    const late = Number(await world.guest('box', 'date +%s')) - Date.now() / 1000;
+    expect(Math.abs(late)).toBeLessThan(2);
+  });
+
+  it('is left so by a daemon that is killed, and found so by the next', async () => {
+    await world.ok(['vm', 'pause', 'box']);
+    const { pid } = await world.show('box');
+    await world.killDaemon();
+    expect(await world.show('box')).toMatchObject({ state: 'paused', pid, conditions: [] });
+    // To start it is to have it go on.
+    await world.ok(['vm', 'start', 'box']);
+    expect(await world.show('box')).toMatchObject({ state: 'running', pid, conditions: [] });
+    expect(await ticks()).toBeGreaterThan(0);
+  });
+
+  it('shuts down in order, and its end is noticed', async () => {
+    await world.guest('box', 'echo kept > /root/note');
+    await world.ok(['vm', 'pause', 'box']);
+    await world.ok(['vm', 'stop', 'box']);
+    expect(await world.show('box')).toMatchObject({ state: 'stopped', lastError: null });
+    const refused = await world.cli(['vm', 'pause', 'box']);
+    expect(refused).toMatchObject({ code: 125, stdout: '' });
+    expect(refused.stderr).toContain("VM 'box' is stopped");
+
+    await world.ok(['vm', 'start', 'box']);
+    expect(await world.guest('box', 'cat /root/note')).toBe('kept');
+    await world.ok(['vm', 'pause', 'box']);
+    process.kill((await world.show('box')).pid ?? 0, 'SIGKILL');
+    await pollUntil('the VM to be stopped', 20_000, async () =>
+      (await world.show('box')).state === 'stopped' ? true : undefined,
+    );
+    await world.ok(['vm', 'start', 'box']);
+    await world.ok(['vm', 'pause', 'box']);
+    await world.ok(['vm', 'delete', '--force', 'box']);
+    expect(await world.ok(['doctor', '--leaks'])).toBe('Nothing leaks.');
+  });
+});
