@@ -57,7 +57,7 @@ const modulesFor = (kernel: KernelSpec, channel: AgentChannel['kind']): readonly
       `the image's kernel ${kernel.release} brings no vsock`,
       {
         remedy:
-          'Build the image anew, `banger image build --rebuild NAME`, and make the VM from that; or set vmm = "qemu".',
+          'Build the image anew, `banger image build --rebuild NAME`, and make the VM from that; or choose another VMM (`vmm` in config.toml).',
       },
     );
   }

@@ -80,7 +80,8 @@ const qemuArgs = (machine: Machine, folder: string, tscKhz: string): string[] =>
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-no-shutdown'],
     ...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
     ...['-serial', 'file:/proc/self/fd/3'],
-    ...['-kernel', boot?.kernel_image_path ?? '', '-initrd', join(folder, 'initrd')],
+    ...['-kernel', boot?.kernel_image_path ?? ''],
+    ...(boot?.initrd_path === undefined ? [] : ['-initrd', join(folder, 'initrd')]),
     ...['-append', [boot?.boot_args ?? '', ...emulated(tscKhz)].join(' ')],
     ...[...drives.values()].flatMap(({ drive_id: id, ...drive }) => [
       '-drive',
@@ -122,8 +123,8 @@ export const bootGuest = async (
   tscTool: string,
 ): Promise<Guest> => {
   await mkdir(folder, { recursive: true });
-  const { kernel_image_path: kernel = '', initrd_path: initrd = '' } = machine.boot ?? {};
-  await withPorts(initrd, kernel, join(folder, 'initrd'));
+  const { kernel_image_path: kernel = '', initrd_path: initrd } = machine.boot ?? {};
+  if (initrd !== undefined) await withPorts(initrd, kernel, join(folder, 'initrd'));
   const khz = execFileSync(tscTool, { encoding: 'utf8' }).trim();
   const serial = openSync(machine.serial?.serial_out_path ?? '/proc/self/fd/1', 'a');
   const child = spawn(

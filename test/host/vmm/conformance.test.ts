@@ -1,0 +1,223 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { firecrackerCapability } from '../../../capabilities/firecracker/index.ts';
+import { qemuCapability } from '../../../capabilities/qemu/index.ts';
+import type { Capability } from '../../../core/capability.ts';
+import { deadlineSignal } from '../../../core/deadline.ts';
+import { isProcessAlive } from '../../../core/host/process-identity.ts';
+import type { VmmDriver } from '../../../core/vmm/driver.ts';
+import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
+import { needsTools, type Reason } from '../../support/reasons.ts';
+import { describeUnless } from '../../support/skip.ts';
+import { DriverWorld, never } from './support/driver-world.ts';
+import { stubVmmCapability } from './support/stub-driver.ts';
+
+interface Candidate {
+  readonly capability: Capability;
+  readonly reason: Reason;
+  /** What it needs to run here. @param folder for what is made */
+  config(folder: string): Promise<object>;
+}
+
+const needsQemu = needsTools('qemu-system-x86_64');
+/** A VMM driver of a plugin is a line here. */
+const candidates: readonly Candidate[] = [
+  {
+    capability: qemuCapability,
+    reason: needsQemu,
+    config: () => Promise.resolve({ acceleration: 'tcg' }),
+  },
+  {
+    // By its double: see test/support/firecracker-double.
+    capability: firecrackerCapability,
+    reason: needsQemu,
+    config: async (folder) => {
+      await buildDouble(folder);
+      return { binary: await doubleIn(folder) };
+    },
+  },
+  { capability: stubVmmCapability, reason: undefined, config: () => Promise.resolve({}) },
+];
+
+const settled = async (until: () => Promise<boolean>): Promise<void> => {
+  const end = performance.now() + 10_000;
+  while (!(await until())) {
+    if (performance.now() > end) throw new Error('it does not come about');
+    await delay(10);
+  }
+};
+
+for (const { capability, reason, config } of candidates) {
+  describeUnless(reason, `the VMM driver ${capability.id}`, () => {
+    let folder: string;
+    let settings: object;
+    let world: DriverWorld;
+    let driver: VmmDriver;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'bgr-vmm-'));
+      settings = await config(folder);
+    });
+    afterAll(() => rm(folder, { recursive: true }));
+    beforeEach(async () => {
+      world = await DriverWorld.create(capability);
+      await world.makeIdleKernel();
+      driver = await world.driver(settings);
+      // As core does before every boot.
+      await driver.probe();
+    });
+    afterEach(() => world.dispose());
+
+    const sockets = async (): Promise<string[]> =>
+      (await readdir(world.host.directory, { recursive: true })).filter(
+        (path) => path.endsWith('.sock') && !path.includes('/double/'),
+      );
+
+    it('says what it is called, takes and offers', () => {
+      expect(driver.id).toBe(capability.id);
+      expect(driver.diskFormats).toContain('raw');
+      expect(['ports', 'vsock']).toContain(driver.agentChannel);
+    });
+
+    it('says what is missing, and how to mend it, and starts nothing', async () => {
+      const without = await world.driver({ ...settings, binary: 'no-such-vmm' });
+      expect(await without.probe()).toMatchObject({
+        usable: false,
+        remedy: expect.stringMatching(/\w/) as string,
+      });
+      await expect(world.boot(without)).rejects.toMatchObject({ code: 'TOOL_MISSING' });
+      expect(await world.unwind()).toEqual([]);
+      expect(world.rows.select({ scopes: ['run'] })).toEqual([]);
+      expect(await world.processes()).toEqual([]);
+    });
+
+    it('boots into a process that is a claim, with a folder and logs', async () => {
+      const { process, logs, agent } = await world.boot(driver);
+      expect(await isProcessAlive(process)).toBe(true);
+      expect(world.rows.select({ scopes: ['run'] })).toMatchObject([{ state: 'held' }]);
+      expect(await world.processes()).toHaveLength(1);
+      for (const path of Object.values(logs)) expect(path).toContain(world.host.directory);
+      expect(agent.kind).toBe(driver.agentChannel);
+    });
+
+    it('ends by its own means or by its claim, and any number of times', async () => {
+      const handle = await world.boot(driver);
+      await handle.shutdown(deadlineSignal(500));
+      expect(await world.unwind()).toEqual([]);
+      expect(await isProcessAlive(handle.process)).toBe(false);
+      expect(await handle.exited).toMatchObject({ clean: false });
+      await handle.shutdown(never);
+      expect(await world.unwind()).toEqual([]);
+      expect(await sockets()).toEqual([]);
+    });
+
+    it('is killed by its claim’s cleanup, whatever it does', async () => {
+      const handle = await world.boot(driver);
+      process.kill(handle.process.pid, 'SIGSTOP');
+      expect(await world.unwind()).toEqual([]);
+      expect(await isProcessAlive(handle.process)).toBe(false);
+      expect((await handle.exited).clean).toBe(false);
+      expect(await sockets()).toEqual([]);
+    });
+
+    it('tells of its end at once, when it comes by itself', async () => {
+      const handle = await world.boot(driver);
+      process.kill(handle.process.pid, 'SIGKILL');
+      const exit = await Promise.race([handle.exited, delay(1_000, 'late')]);
+      expect(exit).toMatchObject({ clean: false, detail: expect.stringMatching(/\w/) as string });
+      expect(await isProcessAlive(handle.process)).toBe(false);
+    });
+
+    it('is found again by the next daemon, and is then as good as before', async () => {
+      const before = await world.boot(driver);
+      world.forget();
+      const next = await world.driver(settings);
+      const handle = await next.attach(world.start(), world.claims());
+      expect(handle?.process).toEqual(before.process);
+      expect(handle?.logs).toEqual(before.logs);
+      expect(handle?.agent).toEqual(before.agent);
+      process.kill(before.process.pid, 'SIGKILL');
+      expect((await handle?.exited)?.clean).toBe(false);
+      expect(await next.attach(world.start(), world.claims())).toBeUndefined();
+    });
+
+    it('is found where its claim cannot be read, too', async () => {
+      const before = await world.boot(driver);
+      world.forget();
+      const nothing = { ...world.claims(), list: () => [] };
+      const handle = await (await world.driver(settings)).attach(world.start(), nothing);
+      expect(handle?.process).toEqual(before.process);
+    });
+
+    it('stands still and goes on, and says which; asked twice it minds as little', async () => {
+      const handle = await world.boot(driver);
+      if (handle.pause === undefined || handle.resume === undefined)
+        throw new Error('it cannot pause');
+      expect(await handle.isPaused?.()).toBe(false);
+      await handle.pause();
+      await handle.pause();
+      expect(await handle.isPaused?.()).toBe(true);
+      world.forget();
+      const found = await (await world.driver(settings)).attach(world.start(), world.claims());
+      expect(await found?.isPaused?.()).toBe(true);
+      await found?.resume?.();
+      await found?.resume?.();
+      expect(await found?.isPaused?.()).toBe(false);
+    });
+
+    it('leaves nothing of a start that is cancelled', async () => {
+      const cancel = new AbortController();
+      const booting = world.boot(driver, cancel.signal).then(
+        () => 'up',
+        () => 'cancelled',
+      );
+      await settled(() => Promise.resolve(world.rows.select({ scopes: ['run'] }).length > 0));
+      cancel.abort(new Error('cancelled'));
+      await booting;
+      expect(await world.unwind()).toEqual([]);
+      expect(await world.processes()).toEqual([]);
+      expect(await sockets()).toEqual([]);
+    });
+
+    it('leaves alone what another instance has', async () => {
+      const other = await DriverWorld.create(capability);
+      await other.makeIdleKernel();
+      try {
+        const theirs = await other.boot(await other.driver(settings));
+        expect(await world.processes()).toEqual([]);
+        const ours = await world.boot(driver);
+        expect(await world.unwind()).toEqual([]);
+        expect(await isProcessAlive(ours.process)).toBe(false);
+        expect(await isProcessAlive(theirs.process)).toBe(true);
+      } finally {
+        await other.dispose();
+      }
+    });
+
+    it('keeps no more than its folder, and that goes with the VM', async () => {
+      await world.boot(driver);
+      expect(await world.unwind()).toEqual([]);
+      expect(world.rows.select({}).map(({ scope }) => scope)).toEqual(['vm']);
+      await world.dispose();
+      expect(await readdir(world.host.directory)).toEqual([]);
+      world = await DriverWorld.create(capability);
+    });
+  });
+}
+
+describe('whatever runs VMs', () => {
+  it('is asked by nobody for its name', async () => {
+    const repository = join(import.meta.dirname, '..', '..', '..');
+    const knowing: string[] = [];
+    for (const folder of ['core', 'capabilities', 'cli', 'daemon']) {
+      for (const name of await readdir(join(repository, folder), { recursive: true })) {
+        if (!name.endsWith('.ts') || /^(?:firecracker|qemu)\//.test(name)) continue;
+        const code = await readFile(join(repository, folder, name), 'utf8');
+        if (/['"`](?:firecracker|qemu)['"`]/.test(code)) knowing.push(join(folder, name));
+      }
+    }
+    expect(knowing).toEqual([]);
+  });
+});

@@ -1,0 +1,183 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { mkdir, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Capability, Handlers } from '../../../../core/capability.ts';
+import type { Claims } from '../../../../core/claim.ts';
+import { createExecutor, executorPath } from '../../../../core/host/create-executor.ts';
+import type { Executor } from '../../../../core/host/executor.ts';
+import { openHelpersLock, type HelpersLock } from '../../../../core/host/helpers-lock.ts';
+import type { Host } from '../../../../core/host/host.ts';
+import { createInstance } from '../../../../core/host/instance.ts';
+import type { Ledger } from '../../../../core/ledger/ledger.ts';
+import type { ClaimRows } from '../../../../core/ledger/rows.ts';
+import { unwindRun, unwindVm } from '../../../../core/lifecycle/unwind.ts';
+import type { StartOperation } from '../../../../core/operation/context.ts';
+import type { Store } from '../../../../core/store/store.ts';
+import { newToken } from '../../../../core/token.ts';
+import type { VmmDriver, VmmHandle } from '../../../../core/vmm/driver.ts';
+import { createTestLedger } from '../../../support/ledger.ts';
+import { silentLog } from '../../../support/silent-log.ts';
+import { tempDir } from '../../../support/temp-dir.ts';
+
+export const never = new AbortController().signal;
+const runId = 'run-1';
+
+/** One VM of one driver, with claims that are real, and no core around it. */
+export class DriverWorld {
+  readonly vm = { id: '01a20e28-b76e-75da-96b6-56b2140c6100', name: 'test' };
+  readonly runId = runId;
+  readonly folder: string;
+  readonly host: Host;
+  readonly exec: Executor;
+  readonly rows: ClaimRows;
+  readonly ledger: Ledger;
+  /** Of the kernel that a start names. */
+  kernel: string;
+  /** To VMMs, of what would be the daemon's. */
+  readonly #sockets: Socket[] = [];
+  readonly #onSocket = (message: unknown): void => {
+    this.#sockets.push((message as { readonly socket: Socket }).socket);
+  };
+  readonly #capability: Capability;
+  readonly #lock: HelpersLock;
+  readonly #store: Store;
+
+  private constructor(
+    capability: Capability,
+    folder: string,
+    host: Host,
+    lock: HelpersLock,
+    made: { ledger: Ledger; rows: ClaimRows; store: Store },
+  ) {
+    this.#capability = capability;
+    this.folder = folder;
+    this.host = host;
+    this.exec = host.exec;
+    this.kernel = join(folder, 'kernel');
+    this.#lock = lock;
+    this.#store = made.store;
+    this.ledger = made.ledger;
+    this.rows = made.rows;
+    subscribe('net.client.socket', this.#onSocket);
+  }
+
+  static async create(capability: Capability): Promise<DriverWorld> {
+    const folder = await tempDir();
+    const lock = await openHelpersLock(join(folder, 'lock'), () => undefined);
+    const exec = createExecutor({
+      log: silentLog,
+      helpersLock: lock,
+      path: executorPath(process.env['PATH']),
+      isRoot: process.getuid?.() === 0,
+    });
+    const directory = join(folder, capability.id);
+    await mkdir(directory);
+    const instance = createInstance(newToken(6));
+    const host = { exec, instance, bootId: 'boot-1', directory, log: silentLog };
+    const made = await createTestLedger([capability], host);
+    return new DriverWorld(capability, folder, host, lock, made);
+  }
+
+  /** Whatever a test has left is ended. */
+  async dispose(): Promise<void> {
+    unsubscribe('net.client.socket', this.#onSocket);
+    await unwindVm(this.ledger, this.vm.id);
+    this.#store.close();
+    await this.#lock.close();
+  }
+
+  /** What the end of a daemon does to its connections. */
+  forget(): void {
+    for (const socket of this.#sockets.splice(0)) socket.destroy();
+  }
+
+  /** As a daemon that has just started has it: nothing is remembered of what another one made. */
+  async driver(config: object = {}): Promise<VmmDriver> {
+    const capability = this.#capability;
+    const { exec, instance, directory } = this.host;
+    const handlers: Handlers = await capability.setup({
+      config: capability.config.parse(config),
+      services: {},
+      claims: this.ledger.bind(capability, null, never),
+      claimsOf: ({ id }, signal) => this.ledger.bind(capability, { vmId: id, runId: '' }, signal),
+      exec,
+      instance,
+      directory,
+      configDirectory: '/nowhere',
+      cacheDirectory: '/nowhere',
+      log: silentLog,
+    });
+    if (handlers.vmm === undefined) throw new Error('no driver');
+    return handlers.vmm;
+  }
+
+  start(signal = never): StartOperation {
+    return {
+      id: 'operation-1',
+      kind: 'start',
+      signal,
+      log: silentLog,
+      progress: () => undefined,
+      notice: () => undefined,
+      runId,
+      vm: {
+        ...this.vm,
+        image: 'i',
+        vcpus: 1,
+        memoryMib: 64,
+        diskBytes: 0,
+        nat: true,
+        ephemeral: false,
+        createdAt: '',
+      },
+      machine: {
+        vcpus: 1,
+        memoryMib: 64,
+        kernel: { id: 'k', release: '6', path: this.kernel, initrdModules: [] },
+        bootArgs: [],
+        drives: [],
+        nics: [],
+        seed: { hostname: 'test', dns: [], files: [] },
+        agentChannel: 'ports',
+        diskFormats: ['raw'],
+      },
+    };
+  }
+
+  claims(signal = never): Claims {
+    return this.ledger.bind(this.#capability, { vmId: this.vm.id, runId }, signal);
+  }
+
+  boot(driver: VmmDriver, signal = never): Promise<VmmHandle> {
+    return driver.boot(this.start(signal), this.claims(signal));
+  }
+
+  unwind(): ReturnType<typeof unwindRun> {
+    return unwindRun(this.ledger, this.vm.id, runId);
+  }
+
+  /** Tokens of what a process claim's cleanup would end. */
+  async processes(): Promise<readonly string[]> {
+    const found = (await this.#capability.teardown?.scan(this.host)) ?? [];
+    // The writer of a VMM's logs has its arguments, and so its token.
+    const ours = found.filter(({ description }) => /process/.test(description));
+    return [...new Set(ours.map(({ token }) => token))];
+  }
+
+  /** Long enough for QEMU to load, and no code: the guest never does anything. */
+  async makeIdleKernel(): Promise<void> {
+    // A bzImage's header (boot.rst) with `hlt` instead of code.
+    const image = Buffer.alloc(64 * 1024, 0xf4);
+    image.fill(0, 0, 1024);
+    image.writeUInt8(1, 0x1f1);
+    image.writeUInt16LE(0xaa55, 0x1fe);
+    image.write('HdrS', 0x202, 'latin1');
+    image.writeUInt16LE(0x20c, 0x206);
+    image.writeUInt8(1, 0x211);
+    image.writeUInt32LE(0x100000, 0x214);
+    image.writeUInt32LE(0x37ffffff, 0x22c);
+    image.writeUInt32LE(0x7ff, 0x238);
+    await writeFile(this.kernel, image);
+  }
+}

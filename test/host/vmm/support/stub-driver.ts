@@ -1,0 +1,86 @@
+import { readFile } from 'node:fs/promises';
+import {
+  argumentOf,
+  defineCapability,
+  ensureVmmFolder,
+  findVmm,
+  launchVmm,
+  vmmIdentity,
+  vmmLogs,
+  vmmTeardown,
+  waitGone,
+  z,
+  type ProcessIdentity,
+  type VmmHandle,
+  type VmmMarks,
+} from '../../../../core/plugin-api/index.ts';
+
+const marks: VmmMarks = {
+  title: 'the stub',
+  nameFlag: '--stub',
+  suffixOf: (vmId) => vmId.replaceAll('-', ''),
+  vmIdOf: (argv) => {
+    const hex = argumentOf(argv, '--stub')?.split('-').at(-1) ?? '';
+    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  },
+};
+
+/** What a VM is to it: a process that waits. */
+const program = 'setInterval(() => undefined, 60_000)';
+
+const isStopped = async (pid: number): Promise<boolean> => {
+  return /^State:\s+T/m.test(await readFile(`/proc/${String(pid)}/status`, 'utf8'));
+};
+
+const handleOf = (folder: string, process_: ProcessIdentity): VmmHandle => ({
+  process: { pid: process_.pid, startTicks: process_.startTicks },
+  agent: { kind: 'ports', paths: [] },
+  logs: vmmLogs(folder),
+  exited: waitGone(process_, Number.MAX_SAFE_INTEGER).then(() => ({
+    detail: 'it is gone',
+    clean: false,
+  })),
+  pause: () => Promise.resolve(void process.kill(process_.pid, 'SIGSTOP')),
+  resume: () => Promise.resolve(void process.kill(process_.pid, 'SIGCONT')),
+  isPaused: () => isStopped(process_.pid),
+  shutdown: async (signal) => {
+    if (await waitGone(process_, 0)) return;
+    process.kill(process_.pid, 'SIGTERM');
+    await waitGone(process_, 2_000, signal);
+  },
+});
+
+/** A third VMM, by what a plugin has: core/plugin-api alone. */
+export const stubVmmCapability = defineCapability({
+  id: 'stub-vmm',
+  summary: 'processes that do nothing, for tests',
+  config: z.strictObject({ binary: z.string().default(process.execPath) }),
+  identity: vmmIdentity,
+  teardown: vmmTeardown(marks),
+  setup: ({ config: { binary }, directory, exec, instance }) => ({
+    vmm: {
+      id: 'stub-vmm',
+      diskFormats: ['raw'],
+      agentChannel: 'ports',
+      probe: async () =>
+        (await exec.which(binary)) === undefined
+          ? { usable: false, preference: 0, detail: 'not installed', remedy: 'Install it.' }
+          : { usable: true, preference: 0, detail: 'it is there' },
+      boot: async ({ vm }, claims) => {
+        const folder = await ensureVmmFolder(directory, vm.id, claims);
+        return launchVmm(marks, { exec, instance }, claims, {
+          vmId: vm.id,
+          binary,
+          folder,
+          sockets: [],
+          argsOf: (name) => ['-e', program, '--', marks.nameFlag, name],
+          connect: (child) => Promise.resolve(handleOf(folder, child)),
+        });
+      },
+      attach: async ({ vm }, claims) => {
+        const found = await findVmm(marks, instance, vm.id, claims);
+        return found === undefined ? undefined : handleOf(found.folder, found.process);
+      },
+    },
+  }),
+});
