@@ -1,5 +1,6 @@
 import { BangerError, type MachineSpec } from '../../core/plugin-api/index.ts';
 import type { ApiRequest } from './api/client.ts';
+import type { Limits } from './limits.ts';
 import { isAtLeast, type Version } from './version.ts';
 
 export const apiSocket = 'api.sock';
@@ -42,7 +43,11 @@ const deviceOf = (index: number): string => `/dev/vd${'abcdefghijklmnopqrstuvwxy
  * @param version fields that it does not know are left out
  * @throws BangerError VM_RESOURCES, INPUT_INVALID
  */
-export const configuration = (machine: MachineSpec, version: Version): ApiRequest[] => {
+export const configuration = (
+  machine: MachineSpec,
+  version: Version,
+  limits: Limits = {},
+): ApiRequest[] => {
   const { kernel, initrd, drives, nics } = machine;
   if (kernel === undefined)
     throw new BangerError('KERNEL_UNKNOWN', 'no capability has named a kernel for this VM');
@@ -88,6 +93,7 @@ export const configuration = (machine: MachineSpec, version: Version): ApiReques
             // Writeback: the guest's flushes reach the host's disk.
             cache_type: durable ? 'Writeback' : 'Unsafe',
             io_engine: 'Sync',
+            ...(limits.disk === undefined ? {} : { rate_limiter: limits.disk }),
           },
         }) as const,
     ),
@@ -96,7 +102,14 @@ export const configuration = (machine: MachineSpec, version: Version): ApiReques
         ({
           method: 'PUT',
           path: `/network-interfaces/${id}`,
-          body: { iface_id: id, host_dev_name: tap, guest_mac: mac },
+          body: {
+            iface_id: id,
+            host_dev_name: tap,
+            guest_mac: mac,
+            ...(limits.network === undefined
+              ? {}
+              : { rx_rate_limiter: limits.network, tx_rate_limiter: limits.network }),
+          },
         }) as const,
     ),
     {

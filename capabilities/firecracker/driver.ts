@@ -16,11 +16,13 @@ import {
 import { isNobody, send } from './api/client.ts';
 import { apiSocket, configuration, hasConsole, vsockSocket } from './configure.ts';
 import { createHandle } from './handle.ts';
+import type { Limits } from './limits.ts';
 import { firecrackerMarks } from './marks.ts';
 import { formatVersion, isAtLeast, oldest, versionOf } from './version.ts';
 
 export interface FirecrackerOptions {
   readonly binary: string;
+  readonly limits: Limits;
   readonly directory: string;
   readonly exec: Executor;
   readonly instance: Instance;
@@ -52,6 +54,7 @@ const whenThere = async (attempt: () => Promise<void>, signal: AbortSignal): Pro
 
 export const createFirecrackerDriver = ({
   binary,
+  limits,
   directory,
   exec,
   instance,
@@ -91,7 +94,7 @@ export const createFirecrackerDriver = ({
     probe,
 
     boot: async ({ vm, machine }, claims: VmmClaims) => {
-      const calls = configuration(machine, version);
+      const calls = configuration(machine, version, limits);
       const folder = await ensureVmmFolder(directory, vm.id, claims);
       const socket = join(folder, apiSocket);
       return launchVmm(firecrackerMarks, { exec, instance }, claims, {

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { send, type ApiRequest } from '../../../capabilities/firecracker/api/client.ts';
 import { configuration } from '../../../capabilities/firecracker/configure.ts';
+import { limitKeys, limitsOf } from '../../../capabilities/firecracker/limits.ts';
+import type { Version } from '../../../capabilities/firecracker/version.ts';
+import { z } from '../../../core/plugin-api/index.ts';
 import type { MachineSpec } from '../../../core/vmm/machine-spec.ts';
 import { bodyFault, findCall } from '../../support/firecracker-double/document.ts';
 import { createApiServer } from '../../support/firecracker-double/http.ts';
@@ -45,6 +48,13 @@ const machines: fc.Arbitrary<MachineSpec> = fc.record({
   diskFormats: fc.constant(['raw'] as const),
 });
 
+const settings = z.strictObject(limitKeys);
+const versions: fc.Arbitrary<Version> = fc.constantFrom([1, 10, 0] as const, [1, 17, 0] as const);
+const limits = fc.record(
+  { disk_bandwidth: fc.nat(), disk_ops: fc.nat(), network_bandwidth: fc.nat() },
+  { requiredKeys: [] },
+);
+
 const faultOf = ({ method, path, body }: ApiRequest): string | undefined => {
   const call = findCall(method, path);
   if (call?.definition === undefined || call.definition === null) return `no ${method} ${path}`;
@@ -56,9 +66,8 @@ describe('what Firecracker is told', () => {
   it('is what its document allows, field by field', () => {
     const told = new Set<string>();
     fc.assert(
-      fc.property(machines, fc.constantFrom([1, 10, 0], [1, 17, 0]), (machine, version) => {
-        const [major = 0, minor = 0, patch = 0] = version;
-        for (const request of configuration(machine, [major, minor, patch])) {
+      fc.property(machines, versions, limits, (machine, version, limited) => {
+        for (const request of configuration(machine, version, limitsOf(limited))) {
           told.add(findCall(request.method, request.path)?.name ?? request.path);
           expect(faultOf(request)).toBeUndefined();
         }
@@ -73,6 +82,32 @@ describe('what Firecracker is told', () => {
       'PUT /serial',
       'PUT /vsock',
     ]);
+  });
+
+  it('has the limits of config.toml, of each disk and both ways of each interface', () => {
+    const config = settings.parse({
+      disk_bandwidth: '200M',
+      disk_ops: 1000,
+      network_bandwidth: '1.5G',
+    });
+    const [machine] = fc
+      .sample(machines, 50)
+      .filter(({ drives, nics }) => drives.length > 0 && nics.length > 0);
+    if (machine === undefined) throw new Error('no machine');
+    const told = configuration(machine, [1, 17, 0], limitsOf(config));
+    const bytes = (size: number) => ({ bandwidth: { size, refill_time: 1000 } });
+    for (const { path, body } of told) {
+      if (path.startsWith('/drives/'))
+        expect(body).toMatchObject({
+          rate_limiter: { ...bytes(200 * 1024 ** 2), ops: { size: 1000, refill_time: 1000 } },
+        });
+      if (path.startsWith('/network-interfaces/'))
+        expect(body).toMatchObject({
+          rx_rate_limiter: bytes(1.5 * 1024 ** 3),
+          tx_rate_limiter: bytes(1.5 * 1024 ** 3),
+        });
+    }
+    expect(settings.safeParse({ disk_bandwidth: '10' }).success).toBe(false);
   });
 
   it('is checked: a field that is not there, one that is missing, and one of another kind are found', () => {
