@@ -19,7 +19,7 @@ import { Handles } from './vmm/handles.ts';
 import { observeUse } from './lifecycle/auto-stop.ts';
 import { Lifecycle } from './lifecycle/lifecycle.ts';
 import { Recovery } from './lifecycle/recovery.ts';
-import { guestOf } from './lifecycle/guest-of.ts';
+import { assertRunning, guestOf } from './lifecycle/guest-of.ts';
 import { Usage } from './lifecycle/usage.ts';
 import type { Logger } from './log/logger.ts';
 import { Operations } from './operation/operations.ts';
@@ -176,6 +176,9 @@ export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
                 get: (name) => c.vms.get(name),
                 list: () => c.vms.list(),
                 isRunning: ({ id }) => c.vms.find(id)?.run.state === 'running',
+                assertRunning: ({ id }) => {
+                  assertRunning(c.vms.get(id));
+                },
                 guest: (vm) => guestOf(c.registry, vm),
                 setCondition: ({ id }, kind, detail) => {
                   const vm = c.vms.find(id);

@@ -15,7 +15,7 @@ import { hostKeyBlob, knownHostsPath } from './host-key.ts';
 import type { SshIdentity } from './identity.ts';
 
 export interface ConnectOptions {
-  readonly vms: Pick<Vms, 'get' | 'isRunning'> & {
+  readonly vms: Pick<Vms, 'get' | 'assertRunning'> & {
     guest(vm: VmRecord): Pick<Guest, 'exec'>;
   };
   /** Undefined where taps are switched off. */
@@ -35,7 +35,7 @@ const find = (
   { vms, addresses, claims }: ConnectOptions,
 ): { vm: VmRecord; host: string; folder: string } => {
   const vm = vms.get(name);
-  if (!vms.isRunning(vm)) throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' does not run`);
+  vms.assertRunning(vm);
   const unreachable = (why: string): BangerError =>
     new BangerError('SSH_UNREACHABLE', `VM '${vm.name}' ${why}`, {
       remedy: `Use \`banger vm exec ${vm.name}\`, which needs no SSH.`,

@@ -57,6 +57,7 @@ export const statsCapability = defineCapability({
         const process = vms.vmmProcess(vm);
         return process === undefined ? undefined : readHostFigures(process);
       },
+      isRunning: (vm) => vms.isRunning(vm),
       onLook: (vm, isUsed) => {
         vms.observeUse(vm, isUsed);
       },
@@ -91,10 +92,10 @@ export const statsCapability = defineCapability({
           input: statsNow,
           output: statsReport,
           run: async ({ vm: name }) => {
-            if (name === undefined) return { vms: await Promise.all(poller.vms().map(report)) };
+            if (name === undefined)
+              return { vms: await Promise.all(poller.vms().filter(vms.isRunning).map(report)) };
             const vm = vms.get(name);
-            // Says that it does not run, where it does not.
-            guests.of(vm);
+            vms.assertRunning(vm);
             return { vms: [await report(vm)] };
           },
         }),
@@ -107,6 +108,7 @@ export const statsCapability = defineCapability({
           output: portsReport,
           run: async ({ vm: nameOrId, probe }, { signal }) => {
             const vm = vms.get(nameOrId);
+            vms.assertRunning(vm);
             const deadline = deadlineSignal(answerMs, signal);
             const found = await guests.of(vm).ports(deadline);
             const ports = merge(found.ports);
@@ -127,7 +129,9 @@ export const statsCapability = defineCapability({
           input: agentLogAsk,
           output: agentLog,
           run: async ({ vm: nameOrId }, { signal }) => {
-            const log = await guests.of(vms.get(nameOrId)).log(deadlineSignal(answerMs, signal));
+            const vm = vms.get(nameOrId);
+            vms.assertRunning(vm);
+            const log = await guests.of(vm).log(deadlineSignal(answerMs, signal));
             return { text: log.toString('utf8') };
           },
         }),

@@ -17,6 +17,8 @@ export interface WatchedVm {
 export interface PollerOptions {
   readonly intervalMs: number;
   readonly log: Logger;
+  /** False of one that is paused, or not through its start: there is nobody to ask. */
+  isRunning(vm: WatchedVm): boolean;
   lookInside(vm: WatchedVm, signal: AbortSignal): Promise<GuestStats>;
   lookOutside(vm: WatchedVm): Promise<HostFigures | undefined>;
   /** Called after each look that the poller itself has taken. */
@@ -114,6 +116,12 @@ export class Poller {
     for (;;) {
       const isOver = await delay(pause, false, { signal, ref: false }).catch(() => true);
       if (isOver) return;
+      if (!this.#options.isRunning(watch.vm)) {
+        // What it did before it was paused says nothing of what it does after.
+        before = watch.last = watch.figures = undefined;
+        pause = intervalMs;
+        continue;
+      }
       try {
         await this.#look(watch);
         if (signal.aborted) return;

@@ -1,6 +1,6 @@
 import type { OperationContext, VmRecord } from '../../core/plugin-api/index.ts';
 import type { WorkspaceExported } from './contract.ts';
-import { assertRunning, getWorkspace, viewFolder, type Kit } from './kit.ts';
+import { getWorkspace, viewFolder, type Kit } from './kit.ts';
 import { readMemory, withSaved, writeMemory, type Memory } from './memory.ts';
 import { baseTree, fetchPatch, tryPatch, type Patch } from './patch.ts';
 import { openView, type View } from './view.ts';
@@ -14,7 +14,7 @@ export const exportPatch = async (
 ): Promise<WorkspaceExported> => {
   const { signal } = operation;
   const workspace = getWorkspace(kit, vm);
-  assertRunning(kit, vm);
+  kit.vms.assertRunning(vm);
   const { path: folder, base, guestPath, repository } = workspace;
   const memory = await readMemory(folder);
   const view = openView(kit.exec, viewFolder(folder), folder);

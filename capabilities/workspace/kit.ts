@@ -22,7 +22,7 @@ export interface Kit {
   /** The daemon's own: sees the claims of all VMs. */
   readonly claims: WorkspaceClaims;
   claimsOf(vm: { readonly id: string }, signal: AbortSignal): WorkspaceClaims;
-  readonly vms: Pick<Vms, 'get' | 'isRunning'>;
+  readonly vms: Pick<Vms, 'get' | 'isRunning' | 'assertRunning'>;
   readonly guests: Guests;
   /** Bytes. */
   readonly maxPatch: number;
@@ -45,14 +45,6 @@ export const getWorkspace = (kit: Pick<Kit, 'claims'>, vm: VmRecord): RecordedWo
   throw new BangerError('WORKSPACE_UNKNOWN', `VM '${vm.name}' has no workspace`, {
     remedy: `Bring a repository in: banger vm workspace prepare ${vm.name} PATH`,
   });
-};
-
-/** @throws BangerError VM_NOT_RUNNING */
-export const assertRunning = (kit: Pick<Kit, 'vms'>, vm: VmRecord): void => {
-  if (!kit.vms.isRunning(vm))
-    throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' does not run`, {
-      remedy: `Start it with \`banger vm start ${vm.name}\`.`,
-    });
 };
 
 /** Where git's view of the host's repository is, in the folder of a workspace or of a call. */

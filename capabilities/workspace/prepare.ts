@@ -17,7 +17,7 @@ import type {
   WorkspacePrepared,
 } from './contract.ts';
 import { removeScript } from './guest-scripts.ts';
-import { assertRunning, findWorkspace, viewFolder, withScratch, type Kit } from './kit.ts';
+import { findWorkspace, viewFolder, withScratch, type Kit } from './kit.ts';
 import { writeMemory } from './memory.ts';
 import { findRepository } from './repository.ts';
 import { runInGuest } from './run-in-guest.ts';
@@ -58,7 +58,7 @@ export const prepare = async (
       `VM '${vm.name}' has a workspace already: ${known.repository} at ${known.guestPath}`,
       { remedy: `Use it (banger vm workspace status ${vm.name}), or make another VM.` },
     );
-  assertRunning(kit, vm);
+  kit.vms.assertRunning(vm);
   const guest = kit.guests.of(vm);
   const repository = await findRepository(kit.exec, path, signal);
   const token = newToken(8);

@@ -8,7 +8,7 @@ import {
 } from '../../core/plugin-api/index.ts';
 import type { ChangedFile, WorkspacePulled } from './contract.ts';
 import { formatOf, seenNow } from './export.ts';
-import { assertRunning, getWorkspace, viewFolder, type Kit } from './kit.ts';
+import { getWorkspace, viewFolder, type Kit } from './kit.ts';
 import { readMemory, withSaved, writeMemory, type Memory } from './memory.ts';
 import { commitTree, refs, writeRef } from './pack.ts';
 import { baseTree, fetchPatch, tryPatch } from './patch.ts';
@@ -29,7 +29,7 @@ export const pull = async (
 ): Promise<WorkspacePulled> => {
   const { signal } = operation;
   const workspace = getWorkspace(kit, vm);
-  assertRunning(kit, vm);
+  kit.vms.assertRunning(vm);
   const { path: folder, base, guestPath } = workspace;
   const repository = await findRepository(kit.exec, workspace.repository, signal);
   const memory = await readMemory(folder);

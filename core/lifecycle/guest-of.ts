@@ -16,15 +16,20 @@ export const guestOf = (
 
 /**
  * For what a user asks of a guest: not before the start is through.
- * @throws BangerError GUEST_UNREACHABLE, VM_NOT_RUNNING
+ * @throws BangerError VM_NOT_RUNNING
  */
+export const assertRunning = (vm: Vm): void => {
+  const { state } = vm.run;
+  if (state === 'running') return;
+  throw new BangerError(
+    'VM_NOT_RUNNING',
+    `VM '${vm.name}' is ${state}`,
+    state === 'paused' ? { remedy: `Let it go on: banger vm resume ${vm.name}` } : {},
+  );
+};
+
+/** @throws BangerError GUEST_UNREACHABLE, VM_NOT_RUNNING */
 export const runningGuest = (registry: Registry, vm: Vm): Guest => {
-  if (vm.run.state === 'paused') {
-    throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' is paused`, {
-      remedy: `Let it go on: banger vm resume ${vm.name}`,
-    });
-  }
-  if (vm.run.state !== 'running')
-    throw new BangerError('VM_NOT_RUNNING', `VM '${vm.name}' is ${vm.run.state}`);
+  assertRunning(vm);
   return guestOf(registry, vm);
 };

@@ -168,7 +168,7 @@ describeUnless(reason, 'guests on a network', () => {
     await ok('vm', 'stop', 'one');
     const stopped = await cli(['vm', 'ssh', 'one', '--', 'true']);
     expect(stopped.code).toBe(125);
-    expect(stopped.stderr).toContain("VM 'one' does not run. Start it with");
+    expect(stopped.stderr).toContain("VM 'one' is stopped. Start it with");
   });
 
   it('leave the host as it was', async () => {

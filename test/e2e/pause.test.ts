@@ -28,6 +28,8 @@ describe('a VM that is paused', () => {
     const refused = await world.cli(['vm', 'exec', 'box', '--', 'true']);
     expect(refused.code).toBe(125);
     expect(refused.stderr).toContain("VM 'box' is paused. Let it go on: banger vm resume box");
+    for (const command of ['stats', 'ports', 'ssh'])
+      expect((await world.cli(['vm', command, 'box'])).stderr).toContain("VM 'box' is paused");
     await delay(3_000); // what the guest would count meanwhile, if it did
     await world.ok(['vm', 'resume', 'box']);
     expect((await world.show('box')).state).toBe('running');

@@ -9,6 +9,8 @@ export interface Vms {
   get(nameOrId: string): VmRecord;
   list(): readonly VmRecord[];
   isRunning(vm: { readonly id: string }): boolean;
+  /** @throws BangerError VM_NOT_RUNNING, which says how it is and what to do */
+  assertRunning(vm: { readonly id: string }): void;
   /**
    * The agent in it, for who comes before the capability that brings it.
    * @throws BangerError VM_NOT_RUNNING where none answers

@@ -288,13 +288,16 @@ describe('ssh', () => {
       resize: unreachable,
       result: Promise.resolve({ kind: 'exit', code }),
     });
+    const notRunning = (): never => {
+      throw new BangerError('VM_NOT_RUNNING', 'it does not run');
+    };
     const options = (change: Partial<ConnectOptions> = {}): ConnectOptions => ({
       vms: {
         get: (name) => {
           if (name !== vm.name) throw new BangerError('VM_UNKNOWN', `no VM '${name}'`);
           return vm;
         },
-        isRunning: () => true,
+        assertRunning: () => undefined,
         guest: unreachable,
       },
       addresses: {
@@ -347,7 +350,7 @@ describe('ssh', () => {
       [
         'a VM that does not run',
         'VM_NOT_RUNNING',
-        () => options({ vms: { get: () => vm, isRunning: () => false, guest: unreachable } }),
+        () => options({ vms: { get: () => vm, assertRunning: notRunning, guest: unreachable } }),
         'box',
       ],
       ['a VM without a network', 'SSH_UNREACHABLE', () => options({ addresses: undefined }), 'box'],

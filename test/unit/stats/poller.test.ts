@@ -48,6 +48,7 @@ describe('the poller', () => {
     const poller = new Poller({
       intervalMs: 5,
       log: silentLog,
+      isRunning: () => true,
       lookInside: (_, signal) => guest.look(signal),
       lookOutside: () => Promise.resolve(undefined),
       onLook: () => undefined,
@@ -111,6 +112,25 @@ describe('the poller', () => {
     expect(looks.length).toBe(told);
     guest.isSilent = false;
     await until(() => poller.latest(vm) !== undefined);
+  });
+
+  it('asks nobody while a VM is paused, and goes on as with a new one', async () => {
+    const guest = new FakeGuest();
+    let isRunning = true;
+    const looks: unknown[] = [];
+    const poller = start(guest, {
+      isRunning: () => isRunning,
+      onLook: (...look) => looks.push(look),
+    });
+    await until(() => (poller.latest(vm)?.cpuPercent ?? null) !== null);
+    isRunning = false;
+    await until(() => poller.latest(vm) === undefined);
+    const { asked } = guest;
+    await delay(50);
+    expect(guest.asked).toBe(asked);
+    isRunning = true;
+    await until(() => poller.latest(vm) !== undefined);
+    expect(poller.vms()).toEqual([vm]);
   });
 
   it('asks a silent one less and less often, up to five minutes', () => {

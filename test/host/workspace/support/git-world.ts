@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BangerError } from '../../../../core/errors.ts';
 import { createExecutor, executorPath } from '../../../../core/host/create-executor.ts';
 import { openHelpersLock, type HelpersLock } from '../../../../core/host/helpers-lock.ts';
 import type { Claims, Guest, VmRecord } from '../../../../core/plugin-api/index.ts';
@@ -98,7 +99,13 @@ export class GitWorld implements AsyncDisposable {
     const handlers = await capability.setup({
       config: capability.config.parse(options.config ?? {}),
       services: {
-        vms: { get: () => vm, isRunning: () => power.isOn },
+        vms: {
+          get: () => vm,
+          isRunning: () => power.isOn,
+          assertRunning: () => {
+            if (!power.isOn) throw new BangerError('VM_NOT_RUNNING', 'it is off');
+          },
+        },
         guests: {
           of: () =>
             options.elsewhere?.guest ??
