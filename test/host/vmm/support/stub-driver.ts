@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   argumentOf,
   defineCapability,
@@ -32,6 +33,16 @@ const isStopped = async (pid: number): Promise<boolean> => {
   return /^State:\s+T/m.test(await readFile(`/proc/${String(pid)}/status`, 'utf8'));
 };
 
+/** A signal is on its way when kill(2) returns. */
+const signalled = async (
+  pid: number,
+  signal: 'SIGSTOP' | 'SIGCONT',
+  stopped: boolean,
+): Promise<void> => {
+  process.kill(pid, signal);
+  while ((await isStopped(pid)) !== stopped) await delay(2);
+};
+
 const handleOf = (folder: string, process_: ProcessIdentity): VmmHandle => ({
   process: { pid: process_.pid, startTicks: process_.startTicks },
   agent: { kind: 'ports', paths: [] },
@@ -40,8 +51,8 @@ const handleOf = (folder: string, process_: ProcessIdentity): VmmHandle => ({
     detail: 'it is gone',
     clean: false,
   })),
-  pause: () => Promise.resolve(void process.kill(process_.pid, 'SIGSTOP')),
-  resume: () => Promise.resolve(void process.kill(process_.pid, 'SIGCONT')),
+  pause: () => signalled(process_.pid, 'SIGSTOP', true),
+  resume: () => signalled(process_.pid, 'SIGCONT', false),
   isPaused: () => isStopped(process_.pid),
   shutdown: async (signal) => {
     if (await waitGone(process_, 0)) return;
