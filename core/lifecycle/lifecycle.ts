@@ -165,8 +165,7 @@ export class Lifecycle {
     await this.#afterExit(this.#deps.vms.get(nameOrId).id);
     const vm = this.#deps.vms.get(nameOrId);
     if (vm.run.state === 'running' && !this.#active.has(vm.id)) return undefined;
-    if (vm.run.state === 'paused')
-      return this.#begin(vm, 'resume', (running) => this.#resume(vm, running));
+    if (vm.run.state === 'paused') return this.resume(vm.id);
     return this.#begin(vm, 'start', (running) => this.#start(vm, running));
   }
 
@@ -229,15 +228,24 @@ export class Lifecycle {
 
   /** An ephemeral VM that has stopped is of no use to anyone. */
   async #stop(vm: Vm, running: RunningOperation, hurry: AbortSignal): Promise<void> {
-    await stopVm(this.#deps, vm, running, hurry);
+    await this.#stopInOrder(vm, running, hurry);
     if (vm.ephemeral) await this.#remove(vm);
+  }
+
+  /** Who stands still does not hear that it is to end: it goes on first. */
+  async #stopInOrder(vm: Vm, running: RunningOperation, hurry: AbortSignal): Promise<void> {
+    if (vm.run.state === 'paused' && !hurry.aborted)
+      await this.#resume(vm, { ...running, signal: hurry }).catch((error: unknown) => {
+        this.#deps.log.warn({ vm: vm.name, err: error }, 'it stays paused; going on');
+      });
+    await stopVm(this.#deps, vm, running, hurry);
   }
 
   async restart(nameOrId: string): Promise<Operation> {
     const vm = await this.#preempt(this.#deps.vms.get(nameOrId));
     if (vm === undefined) throw new BangerError('VM_UNKNOWN', `there is no VM '${nameOrId}'`);
     return this.#begin(vm, 'restart', async (running, hurry) => {
-      if (vm.run.state !== 'stopped') await stopVm(this.#deps, vm, running, hurry);
+      if (vm.run.state !== 'stopped') await this.#stopInOrder(vm, running, hurry);
       await this.#start(vm, running);
     });
   }
@@ -308,6 +316,7 @@ export class Lifecycle {
   /** Notices when the VMM goes by itself. */
   watch(vmId: string, runId: string, handle: VmmHandle): void {
     this.#deps.handles.set(vmId, handle);
+    this.#adoptedPaused.delete(vmId); // of an earlier run
     void handle.exited.then((exit) => {
       this.#exited(vmId, runId, exit);
     });
@@ -329,7 +338,6 @@ export class Lifecycle {
       await tellExited(this.#deps, { ...running, vm, runId });
       await unwindRun(ledger, vmId, runId);
       handles.delete(vmId);
-      this.#adoptedPaused.delete(vmId);
       const error = await endedByItself(exit);
       vms.stopRun(vmId, error?.toBody() ?? null);
       if (error === undefined) vms.setCondition(vmId, 'guest-ended', exit.detail);

@@ -5,6 +5,7 @@ import type { Vm } from '../vm/repository.ts';
 import type { VmmHandle } from '../vmm/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { guestOf } from './guest-of.ts';
+import { takeUp } from './take-up.ts';
 
 /** How long a guest may take to set its clock, milliseconds. */
 const clockMs = 10_000;
@@ -21,7 +22,7 @@ const able = (
       { remedy: 'Stop it instead: banger vm stop NAME.' },
     );
   }
-  return { pause: handle.pause, resume: handle.resume };
+  return handle as VmmHandle & Required<Pick<VmmHandle, 'pause' | 'resume'>>;
 };
 
 /** Its CPUs stand still; it keeps its memory, its disks and its network. */
@@ -41,8 +42,7 @@ export const resumeVm = async (
 ): Promise<void> => {
   await able(deps, vm).resume();
   deps.vms.updateRun(vm.id, { state: 'running' });
-  if (isAdopted)
-    await deps.registry.hooks.resume.promise({ ...running, vm, runId: vm.run.runId ?? '' });
+  if (isAdopted) await takeUp(deps, { ...running, vm, runId: vm.run.runId ?? '' });
   try {
     const deadline = deadlineSignal(clockMs, running.signal);
     await guestOf(deps.registry, vm).setClock(Date.now(), deadline);

@@ -1,12 +1,11 @@
-import { deadlineSignal } from '../deadline.ts';
-import { BangerError, messageOf, toBangerError } from '../errors.ts';
+import { BangerError, messageOf } from '../errors.ts';
 import type { RunningOperation } from '../operation/operations.ts';
 import type { Vm } from '../vm/repository.ts';
 import type { VmmHandle } from '../vmm/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { within } from '../registry.ts';
 import { checkHealth } from './health.ts';
+import { takeUp } from './take-up.ts';
 import { describeFailures, unwindHalf, unwindRun } from './unwind.ts';
 
 /** Helpers of an earlier daemon, as far as recovery is concerned. */
@@ -24,9 +23,6 @@ export interface RecoveryStatus {
   /** `pid (arguments)` of helpers that an earlier daemon left and that have to end first. */
   readonly waitingFor: string[];
 }
-
-/** How long a capability may take to resume its work for an adopted VM, milliseconds. */
-const resumeDeadlineMs = 30_000;
 
 /** What a daemon finds when it starts, put in order; see the table in ARCHITECTURE.md. */
 export class Recovery {
@@ -192,20 +188,13 @@ export class Recovery {
   }
 
   async #adopt(vm: Vm, handle: VmmHandle, isPaused: boolean): Promise<void> {
-    const { ledger, vms, registry, log } = this.#deps;
+    const { ledger, vms } = this.#deps;
     await unwindHalf(ledger, vm.id);
     await checkHealth(this.#deps, vm.id);
     vms.setCondition(vm.id, 'unattended');
     vms.updateRun(vm.id, { state: isPaused ? 'paused' : 'running' });
     this.#lifecycle.adopt(vm, handle, isPaused);
     if (isPaused) return;
-    try {
-      const deadline = deadlineSignal(resumeDeadlineMs);
-      const operation = { ...this.#operation(vm), signal: deadline };
-      await within(deadline, registry.hooks.resume.promise(operation));
-    } catch (error) {
-      log.error({ vm: vm.name, err: error }, 'resume failed');
-      vms.setCondition(vm.id, 'unattended', toBangerError(error).message);
-    }
+    await takeUp(this.#deps, this.#operation(vm));
   }
 }

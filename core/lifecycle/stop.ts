@@ -31,7 +31,6 @@ export const stopVm = async (
   hurry: AbortSignal,
 ): Promise<void> => {
   const { vms, ledger, registry, handles, settings } = deps;
-  const wasPaused = vm.run.state === 'paused';
   vms.updateRun(vm.id, { state: 'stopping' });
   const operation: VmOperation = { ...running, vm, runId: vm.run.runId ?? '' };
   const handle = handles.get(vm.id);
@@ -40,8 +39,6 @@ export const stopVm = async (
     running.stage('shutdown');
     const deadline = deadlineSignal(settings.stopTimeoutMs, hurry);
     try {
-      // Who stands still does not hear that it is to end.
-      if (wasPaused) await handle.resume?.();
       await registry.hooks.preStop.promise({ ...operation, signal: deadline });
       const guest = registry.service(GuestsRef);
       await guest?.of(vm).shutdown(deadlineSignal(shutdownRequestMs, deadline));

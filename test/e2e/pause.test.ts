@@ -63,6 +63,16 @@ describe('a VM that is paused', () => {
     expect(await world.guest('box', 'cat /mnt/note')).toBe('kept');
   });
 
+  it('shuts down in order also where this daemon has found it paused', async () => {
+    await world.guest('box', 'echo unflushed > /root/late');
+    await world.ok(['vm', 'pause', 'box']);
+    await world.killDaemon();
+    await world.ok(['vm', 'stop', 'box']);
+    expect(await world.show('box')).toMatchObject({ state: 'stopped', lastError: null });
+    await world.ok(['vm', 'start', 'box']);
+    expect(await world.guest('box', 'cat /root/late')).toBe('unflushed');
+  });
+
   it('shuts down in order, and its end is noticed', async () => {
     await world.guest('box', 'echo kept > /root/note');
     await world.ok(['vm', 'pause', 'box']);

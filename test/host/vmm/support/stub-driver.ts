@@ -29,9 +29,8 @@ const marks: VmmMarks = {
 /** What a VM is to it: a process that waits. */
 const program = 'setInterval(() => undefined, 60_000)';
 
-const isStopped = async (pid: number): Promise<boolean> => {
-  return /^State:\s+T/m.test(await readFile(`/proc/${String(pid)}/status`, 'utf8'));
-};
+const isStopped = async (pid: number): Promise<boolean> =>
+  /^State:\s+T/m.test(await readFile(`/proc/${String(pid)}/status`, 'utf8'));
 
 /** A signal is on its way when kill(2) returns. */
 const signalled = async (
