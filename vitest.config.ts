@@ -76,6 +76,7 @@ export default defineConfig({
         },
       },
       {
+        // Two files at a time: a host has one CPU.
         test: {
           name: 'testhost',
           include: ['test/testhost/**/*.test.ts'],
@@ -87,7 +88,7 @@ export default defineConfig({
           testTimeout: 1_800_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 6 },
-          ...serial,
+          maxWorkers: 2,
         },
       },
       {

@@ -26,6 +26,7 @@ const common = /** @type {const} */ ({
 const programs = /** @type {const} */ ([
   ['capabilities/vsock-agent/guest', 'guest', 'agent'],
   ['capabilities/qemu/native', 'qemu', 'tsc-khz'],
+  ['core/host/native', 'host', 'kvm-check'],
   ['core/vmm/process/native', 'vmm', 'bounded-output'],
 ]);
 

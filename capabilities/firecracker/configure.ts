@@ -8,6 +8,8 @@ export const vsockSocket = 'vsock.sock';
 
 /** What bounded-output listens on; opened anew by Firecracker, so its own descriptor does not matter. */
 const console = '/proc/self/fd/3';
+/** The same, for metrics. */
+const metrics = '/proc/self/fd/4';
 
 /** 2 is the host; each VM has a socket of its own, so they may all have the same. */
 const guestCid = 3;
@@ -17,6 +19,9 @@ const maxVcpus = 32;
 
 /** Since 1.14 the guest's console can go elsewhere than to standard output. */
 const serialSince: Version = [1, 14, 0];
+
+/** And the guest can report which pages it has freed (CHANGELOG.md of Firecracker). */
+const reportingSince: Version = [1, 14, 0];
 
 /** Firecracker's own default arguments are replaced by ours; of those, what still holds. */
 const bootArgs = [
@@ -62,6 +67,7 @@ export const configuration = (
     toldBy === undefined ? [] : [`${toldBy}=${deviceOf(index)}`],
   );
   return [
+    { method: 'PUT', path: '/metrics', body: { metrics_path: metrics } },
     {
       method: 'PUT',
       path: '/machine-config',
@@ -118,6 +124,16 @@ export const configuration = (
       body: { guest_cid: guestCid, uds_path: vsockSocket },
     },
     { method: 'PUT', path: '/entropy', body: {} },
+    // Never inflated: it is there for what the guest reports.
+    ...(isAtLeast(version, reportingSince)
+      ? [
+          {
+            method: 'PUT',
+            path: '/balloon',
+            body: { amount_mib: 0, deflate_on_oom: true, free_page_reporting: true },
+          } as const,
+        ]
+      : []),
   ];
 };
 

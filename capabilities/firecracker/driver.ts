@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   ensureVmmFolder,
   findVmm,
+  kvmCheck,
   kvmObstacle,
   launchVmm,
   type Executor,
@@ -16,6 +17,7 @@ import {
 import { isNobody, send } from './api/client.ts';
 import { apiSocket, configuration, hasConsole, vsockSocket } from './configure.ts';
 import { createHandle } from './handle.ts';
+import { assertBootable } from './kernel-format.ts';
 import type { Limits } from './limits.ts';
 import { firecrackerMarks } from './marks.ts';
 import { formatVersion, isAtLeast, oldest, versionOf } from './version.ts';
@@ -81,9 +83,8 @@ export const createFirecrackerDriver = ({
       );
     }
     version = found;
-    const obstacle = await kvmObstacle();
-    if (obstacle !== undefined)
-      return unusable(`no KVM: ${obstacle}`, 'Mend that, or use vmm = "qemu".');
+    const obstacle = await kvmObstacle(kvmCheck(exec));
+    if (obstacle !== undefined) return unusable(`no KVM: ${obstacle.detail}`, obstacle.remedy);
     return { usable: true, preference, detail: `version ${formatVersion(found)}` };
   };
 
@@ -95,6 +96,7 @@ export const createFirecrackerDriver = ({
 
     boot: async ({ vm, machine }, claims: VmmClaims) => {
       const calls = configuration(machine, version, limits);
+      if (machine.kernel !== undefined) await assertBootable(machine.kernel.path);
       const folder = await ensureVmmFolder(directory, vm.id, claims);
       const socket = join(folder, apiSocket);
       return launchVmm(firecrackerMarks, { exec, instance }, claims, {
@@ -102,6 +104,7 @@ export const createFirecrackerDriver = ({
         binary,
         folder,
         sockets: [apiSocket, vsockSocket],
+        metrics: true,
         argsOf: (name) => ['--id', name, '--api-sock', apiSocket],
         connect: async (child, signal) => {
           const [first, ...others] = calls;

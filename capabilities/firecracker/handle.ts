@@ -4,6 +4,7 @@ import {
   growFile,
   readPanic,
   vmmLogs,
+  vmmMetrics,
   waitGone,
   type ProcessIdentity,
   type VmmHandle,
@@ -35,7 +36,11 @@ export const createHandle = (
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
     agent: { kind: 'vsock', path: join(folder, vsockSocket) },
-    logs: hasConsole ? logs : { console: logs.vmm, vmm: logs.vmm },
+    logs: {
+      console: hasConsole ? logs.console : logs.vmm,
+      vmm: logs.vmm,
+      metrics: vmmMetrics(folder),
+    },
     exited: exitOf(socket, logs.vmm, process, source, panic),
     pause: () => setState('Paused'),
     resume: () => setState('Resumed'),

@@ -4,6 +4,7 @@ const uuid = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/;
 
 /** An id has 64 characters at most, letters, digits and hyphens: ours, and the VM's UUID without its own hyphens. */
 export const firecrackerMarks: VmmMarks = {
+  id: 'firecracker',
   title: 'Firecracker',
   nameFlag: '--id',
   suffixOf: (vmId) => vmId.replaceAll('-', ''),

@@ -1,13 +1,17 @@
 import { basename } from 'node:path';
 import { BangerError, type Executor } from '../../core/plugin-api/index.ts';
 
-/** What the guest's init cannot do without: disks and network over virtio-mmio, and the agent's channel of either kind. */
+/**
+ * What the guest's init cannot do without: disks and network over virtio-mmio, and the agent's channel of either kind. And
+ * the balloon's driver, by which a guest of whatever init gives the host back what memory it has freed.
+ */
 const wanted = [
   'virtio_mmio',
   'virtio_blk',
   'virtio_net',
   'virtio_console',
   'vmw_vsock_virtio_transport',
+  'virtio_balloon',
 ];
 
 /** `virtio-blk.ko.xz` and `virtio_blk` are the same module: the kernel takes - and _ as one. */

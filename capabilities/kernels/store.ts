@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -20,6 +19,7 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { buildKernel, factsFile, modulesFile, vmlinuxFile } from './build.ts';
 import type { KernelIdentity } from './identity.ts';
+import { recipeKey } from './keys.ts';
 import { kernelRecipes, type KernelRecipe } from './recipe.ts';
 
 type KernelClaims = Claims<KernelIdentity, PathObserved>;
@@ -30,16 +30,6 @@ const facts = z.object({
   release: z.string(),
   initrdModules: z.array(z.string()),
 });
-
-/** Raise it when buildKernel puts something else into the folder. */
-const builderVersion = 3;
-
-/** Names what goes into the build, and so its folder in the cache. */
-const recipeKey = (recipe: KernelRecipe): string =>
-  createHash('sha256')
-    .update(JSON.stringify({ ...recipe, builderVersion }))
-    .digest('hex')
-    .slice(0, 16);
 
 const toStored = ({ id: claimId, identity }: KernelClaim): StoredKernel => ({
   id: identity.id,

@@ -1,14 +1,20 @@
-import { kvmObstacle, type KvmPaths } from '../../core/plugin-api/index.ts';
+import { kvmObstacle, type KvmCheck, type KvmPlaces } from '../../core/plugin-api/index.ts';
 
 export type Acceleration =
-  { readonly kind: 'kvm' } | { readonly kind: 'tcg'; readonly why: string };
+  | { readonly kind: 'kvm' }
+  /** `remedy`: what would bring KVM; absent where nobody wants it. */
+  | { readonly kind: 'tcg'; readonly why: string; readonly remedy?: string };
 
+/** @param setting `kvm` is believed: QEMU says what is wrong with it */
 export const chooseAcceleration = async (
   setting: 'auto' | 'kvm' | 'tcg',
-  paths?: KvmPaths,
+  kvm: KvmCheck,
+  places?: KvmPlaces,
 ): Promise<Acceleration> => {
   if (setting === 'kvm') return { kind: 'kvm' };
   if (setting === 'tcg') return { kind: 'tcg', why: 'qemu.acceleration is "tcg"' };
-  const why = await kvmObstacle(paths);
-  return why === undefined ? { kind: 'kvm' } : { kind: 'tcg', why };
+  const obstacle = await kvmObstacle(kvm, places);
+  return obstacle === undefined
+    ? { kind: 'kvm' }
+    : { kind: 'tcg', why: obstacle.detail, remedy: obstacle.remedy };
 };

@@ -104,6 +104,9 @@ export const qemuArgs = (
     '-device',
     `virtserialport,chardev=agent${String(port)},name=org.banger.agent.${String(port)}`,
   ]).flat(),
+  // Never inflated: it is there for what the guest reports as free, which goes back to the host.
+  '-device',
+  'virtio-balloon-device,deflate-on-oom=on,free-page-reporting=on',
   '-append',
   [
     ...bootArgs(acceleration, tscKhz),

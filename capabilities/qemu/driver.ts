@@ -5,6 +5,7 @@ import {
   deadlineSignal,
   ensureVmmFolder,
   findVmm,
+  kvmCheck,
   launchVmm,
   type Executor,
   type Instance,
@@ -34,12 +35,13 @@ export const createQemuDriver = (
   options: QemuDriverOptions,
 ): VmmDriver<VmmIdentity, VmmObserved> => {
   const { directory, exec, instance, binary } = options;
+  const kvm = kvmCheck(exec);
 
   const boot = async (operation: StartOperation, claims: VmmClaims): Promise<VmmHandle> => {
     const { vm, machine } = operation;
     if (machine.kernel === undefined)
       throw new BangerError('KERNEL_UNKNOWN', 'no capability has named a kernel for this VM');
-    const acceleration = await chooseAcceleration(options.acceleration);
+    const acceleration = await chooseAcceleration(options.acceleration, kvm);
     if (acceleration.kind === 'tcg')
       operation.notice(`no KVM: ${acceleration.why}; QEMU emulates the CPU (TCG), which is slower`);
     const tscKhz = acceleration.kind === 'tcg' ? await options.tscKhz() : undefined;
@@ -71,12 +73,12 @@ export const createQemuDriver = (
           remedy: 'Install it: sudo apt-get install qemu-system-x86',
         };
       }
-      const acceleration = await chooseAcceleration(options.acceleration);
-      return {
-        usable: true,
-        preference: 10,
-        detail: acceleration.kind === 'kvm' ? 'KVM' : `TCG: ${acceleration.why}`,
-      };
+      const acceleration = await chooseAcceleration(options.acceleration, kvm);
+      const usable = { usable: true, preference: 10 };
+      if (acceleration.kind === 'kvm') return { ...usable, detail: 'KVM' };
+      const { why, remedy } = acceleration;
+      const detail = `TCG: ${why}`;
+      return remedy === undefined ? { ...usable, detail } : { ...usable, detail, remedy };
     },
     boot,
     attach: async ({ vm }, claims) => {

@@ -77,7 +77,7 @@ export { measureTree, packTree, type PackOptions, type TreeSize } from '../tar/p
 export { unpackTree, type Unpacking } from '../tar/unpack-tree.ts';
 export type { Unpacked, UnpackOptions } from '../tar/unpack-options.ts';
 export { growFile } from '../host/grow-file.ts';
-export { kvmObstacle, type KvmPaths } from '../host/kvm.ts';
+export { kvmCheck, kvmObstacle, type KvmCheck, type KvmPlaces } from '../host/kvm.ts';
 export { nativeProgram } from '../host/native-program.ts';
 export { argumentOf, waitNameGone, writerMs, type VmmMarks } from '../vmm/process/find.ts';
 export { ensureVmmFolder } from '../vmm/process/folder.ts';
@@ -89,7 +89,7 @@ export {
 } from '../vmm/process/identity.ts';
 export { findVmm } from '../vmm/process/adopt.ts';
 export { controlDeadlineMs, launchVmm } from '../vmm/process/launch.ts';
-export { vmmLogs } from '../vmm/process/logs.ts';
+export { vmmLogs, vmmMetrics } from '../vmm/process/logs.ts';
 export { readPanic } from '../vmm/process/panic.ts';
 export { vmmTeardown } from '../vmm/process/teardown.ts';
 export { waitGone } from '../vmm/process/wait-gone.ts';

@@ -53,6 +53,8 @@ interface Attached {
   readonly mountPoint: string;
 }
 
+/** What of its console goes into an error. */
+const consoleCharacters = 2000;
 const restoreDeadlineMs = 60_000;
 const bootDeadlineMs = 240_000;
 
@@ -152,14 +154,24 @@ class RunningHost implements TestHost {
     try {
       await this.#enter(machine, bootDeadlineMs);
     } catch (error) {
-      const console = await readFile(machine.console, 'utf8');
+      const said = await this.#console();
       await this.powerCut();
-      throw new Error(`it does not boot:\n${console.slice(-2000)}`, { cause: error });
+      throw new Error(`it does not boot:\n${said}`, { cause: error });
     }
   }
 
   async run(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-    return this.#open().run(argv, { ...this.#where(), ...options });
+    const session = this.#open();
+    try {
+      return await session.run(argv, { ...this.#where(), ...options });
+    } catch (error) {
+      // A kernel that hangs or panics says so there alone.
+      const said = (await this.#console()).trim();
+      const { message } = error as Error;
+      throw new Error(said === '' ? message : `${message}\nits console:\n${said}`, {
+        cause: error,
+      });
+    }
   }
 
   async ok(argv: readonly string[], options: RunOptions = {}): Promise<string> {
@@ -235,6 +247,12 @@ class RunningHost implements TestHost {
       cache: { 'no-flush': !durable, direct: false },
       file: { driver: 'file', filename: path, cache: { 'no-flush': !durable, direct: false } },
     };
+  }
+
+  /** The end of what it said. */
+  async #console(): Promise<string> {
+    const path = this.#machine?.console;
+    return path === undefined ? '' : (await readFile(path, 'utf8')).slice(-consoleCharacters);
   }
 
   #where(): RunOptions {

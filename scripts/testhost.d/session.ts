@@ -170,6 +170,9 @@ const connect = ({ port, privateKey, hostKey }: SessionOptions): Promise<Client>
         hostVerifier: (key: Buffer) => key.equals(expected),
         // QEMU accepts at once, whether or not anyone listens inside.
         readyTimeout: 15_000,
+        // One that answers nothing for two minutes is gone.
+        keepaliveInterval: 15_000,
+        keepaliveCountMax: 8,
         algorithms: { serverHostKey: ['ssh-ed25519'] },
       });
   });

@@ -1,11 +1,13 @@
 // The suite without vitest, for the test host: bundled, and run by plain node. Arguments: the kit's folder, the root disk
-// driver, a pattern of points, and the names of actions; none: all. The last line is the counts, as JSON.
+// driver, a pattern of points, which of how many parts of them (`1/1`: all), and the names of actions; none: all. The last
+// line is the counts, as JSON.
 import { crashActions } from './support/actions.ts';
 import { kitAt } from './support/place.ts';
 import { describePoint } from './support/points.ts';
 import { CrashRun } from './support/run.ts';
 
-const [kit = '', rootfs = '', pattern = '', ...names] = process.argv.slice(2);
+const [kit = '', rootfs = '', pattern = '', part = '1/1', ...names] = process.argv.slice(2);
+const [which = 1, parts = 1] = part.split('/').map(Number);
 
 /** They touch no root disk, and what runs in here is slow. */
 const without = ['nat', 'tap-pool', 'ssh', 'work-disk'];
@@ -13,8 +15,8 @@ const without = ['nat', 'tap-pool', 'ssh', 'work-disk'];
 const run = new CrashRun({ kit: kitAt(kit), rootfs, without });
 for (const action of crashActions) {
   if (names.length > 0 && !names.includes(action.name)) continue;
-  for (const point of await run.points(action)) {
-    if (!new RegExp(pattern).test(point.name)) continue;
+  const chosen = (await run.points(action)).filter(({ name }) => new RegExp(pattern).test(name));
+  for (const point of chosen.filter((_, index) => index % parts === which - 1)) {
     const began = performance.now();
     await run.killAt(action, point);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);

@@ -1,22 +1,17 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { residentKib } from './support/resident-memory.ts';
 import { createWorld, type World } from './support/world.ts';
 
 const bigBytes = 100 * 1024 * 1024;
 /** What a process may grow by while that much goes through it. */
 const growthKib = 64 * 1024;
 const sampleMs = 20;
-
-const residentKib = async (pid: number): Promise<number> => {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0);
-};
 
 /** The most memory that a process has while `work` goes on, kibibytes. */
 const peakDuring = async (pid: number, work: Promise<unknown>): Promise<number> => {

@@ -14,7 +14,7 @@ export type HostState = ReadonlySet<string>;
 
 /**
  * Looks at the host itself: nothing is asked of banger. Links, rules, loops, dm devices, mounts and
- * forwarding switches are the whole machine's; processes and files are those of the scope.
+ * cgroups of banger's and forwarding switches are the whole machine's; processes and files are those of the scope.
  */
 export const hostState = async (scope: HostScope): Promise<HostState> => {
   const parts = await Promise.all([
@@ -23,6 +23,7 @@ export const hostState = async (scope: HostScope): Promise<HostState> => {
     loops(),
     mapped(),
     mounts(),
+    cgroups(),
     forwarding(),
     processes(scope),
     ...scope.directories.map(files),
@@ -118,6 +119,21 @@ const mounts = async (): Promise<string[]> =>
     const [left = '', right = ''] = line.split(' - ');
     return `mount ${left.split(' ')[4] ?? ''} ${right.split(' ').slice(0, 2).join(' ')}`;
   });
+
+const cgroups = async (): Promise<string[]> => {
+  const line = ((await text('/proc/self/mountinfo')) ?? '')
+    .split('\n')
+    .find((each) => each.includes(' - cgroup2 '));
+  const mount = line?.split(' ')[4];
+  if (mount === undefined) return [];
+  const parents = (await names(mount)).filter((name) => name.startsWith('banger-'));
+  const found = parents.map(async (parent) => {
+    const entries = await present(readdir(join(mount, parent), { withFileTypes: true }));
+    const inside = (entries ?? []).filter((entry) => entry.isDirectory());
+    return [parent, ...inside.map(({ name }) => join(parent, name))];
+  });
+  return (await Promise.all(found)).flat().map((path) => `cgroup ${path}`);
+};
 
 const forwarding = async (): Promise<string[]> => {
   const switches = ['/proc/sys/net/ipv4/ip_forward'];

@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Why something cannot run here; undefined where it can. */
@@ -10,6 +10,13 @@ export const firstOf = (...reasons: readonly Reason[]): Reason =>
 
 export const needsRoot = (): Reason =>
   process.getuid?.() === 0 ? undefined : 'it changes the host, and this is not root';
+
+/** As root: a user's are the session manager's to give. */
+export const needsCgroups = (): Reason => {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
+  const [, options = ''] = / (r[ow])\S* (?:\S+ )*- cgroup2 /.exec(mounts) ?? [];
+  return options === 'rw' ? needsRoot() : 'there is no cgroup v2 that may be written to';
+};
 
 /** Looks in the sbin folders too, which an ordinary user's PATH lacks. */
 export const needsTools = (...tools: readonly string[]): Reason => {

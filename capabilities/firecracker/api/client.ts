@@ -25,6 +25,8 @@ export type ApiRequest =
     }
   | { readonly method: 'PUT'; readonly path: '/vsock'; readonly body: Schemas['Vsock'] }
   | { readonly method: 'PUT'; readonly path: '/entropy'; readonly body: Schemas['EntropyDevice'] }
+  | { readonly method: 'PUT'; readonly path: '/balloon'; readonly body: Schemas['Balloon'] }
+  | { readonly method: 'PUT'; readonly path: '/metrics'; readonly body: Schemas['Metrics'] }
   | { readonly method: 'PUT'; readonly path: '/serial'; readonly body: Schemas['SerialDevice'] }
   | { readonly method: 'PATCH'; readonly path: '/vm'; readonly body: Schemas['Vm'] }
   | {

@@ -214,6 +214,7 @@ const defineRead = (vm: Command, cli: Cli): void => {
     .option('--console', 'the guest’s console (the default)')
     .option('--agent', 'what the agent in the guest says; it must answer')
     .option('--vmm', 'what the VMM itself says')
+    .option('--metrics', 'what the VMM has counted, a line of JSON a minute (Firecracker)')
     .option('-f, --follow', 'go on with what comes')
     .option('-n, --lines <n>', 'only the last ones', parseCount)
     .action(async (target, options) => (await import('./logs.ts')).showLogs(cli, target, options));

@@ -12,10 +12,13 @@ export interface LogsOptions {
   readonly console?: boolean | undefined;
   readonly agent?: boolean | undefined;
   readonly vmm?: boolean | undefined;
+  readonly metrics?: boolean | undefined;
 }
 
 export const showLogs = async (cli: Cli, name: string, options: LogsOptions): Promise<void> => {
-  const chosen = (['console', 'agent', 'vmm'] as const).filter((each) => options[each] === true);
+  const chosen = (['console', 'agent', 'vmm', 'metrics'] as const).filter(
+    (each) => options[each] === true,
+  );
   if (chosen.length > 1)
     throw usageError('one log at a time', `Say --${chosen[0] ?? ''} or --${chosen[1] ?? ''}.`);
   const [which = 'console'] = chosen;
@@ -25,6 +28,13 @@ export const showLogs = async (cli: Cli, name: string, options: LogsOptions): Pr
   }
   const { logs } = await cli.client.get<VmDetails>(`/v1/vms/${checkVmName(name)}`);
   const path = logs[which];
+  if (path === undefined && which === 'metrics' && logs['console'] !== undefined) {
+    throw new CliError({
+      code: 'FILE_UNREADABLE',
+      message: `the VMM of VM '${name}' writes no ${which}`,
+      remedy: 'Firecracker does; see `vmm` in config.toml.',
+    });
+  }
   if (path === undefined) {
     throw new CliError({
       code: 'FILE_UNREADABLE',

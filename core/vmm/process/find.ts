@@ -6,6 +6,8 @@ import { isProcessAlive, processIdentity } from '../../host/process-identity.ts'
 
 /** How the processes of a VMM are known among all others, by what is in their arguments. */
 export interface VmmMarks {
+  /** The driver's: letters, digits and hyphens. */
+  readonly id: string;
   /** As messages call it: `QEMU`. */
   readonly title: string;
   /** The option that is followed by the name: `-name`. */

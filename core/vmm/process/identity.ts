@@ -11,6 +11,8 @@ const identity = z.discriminatedUnion('kind', [
     name: z.string(),
     /** Sockets that the VMM does not remove when it is killed. */
     sockets: z.array(z.string()),
+    /** The folder of its cgroup, should it have one. */
+    cgroup: z.string().optional(),
   }),
 ]);
 

@@ -6,6 +6,7 @@ import { BangerError } from '../../errors.ts';
 import type { DetachedProcess, Executor } from '../../host/executor.ts';
 import type { Instance } from '../../host/host.ts';
 import { newToken } from '../../token.ts';
+import { cgroupName, cgroupParent, makeCgroup } from './cgroup.ts';
 import { findByName, waitNameGone, writerMs, type VmmMarks } from './find.ts';
 import type { VmmClaims, VmmIdentity } from './identity.ts';
 import { boundedOutput, vmmLogs } from './logs.ts';
@@ -41,6 +42,8 @@ export interface Launch<T> {
   readonly folder: string;
   /** Names of the sockets in the folder that it makes and does not remove. */
   readonly sockets: readonly string[];
+  /** Whether it writes metrics, to descriptor 4. */
+  readonly metrics?: boolean;
   argsOf(name: string): readonly string[];
   /**
    * Connects to its control socket, and does what has to be done until the guest runs.
@@ -89,24 +92,28 @@ export const launchVmm = async <T>(
   marks: VmmMarks,
   { exec, instance }: { readonly exec: Executor; readonly instance: Instance },
   claims: VmmClaims,
-  { vmId, binary, folder, sockets, argsOf, connect }: Launch<T>,
+  { vmId, binary, folder, sockets, metrics = false, argsOf, connect }: Launch<T>,
 ): Promise<T> => {
   const token = newToken(8);
   const suffix = marks.suffixOf?.(vmId);
   const base = processName(instance.token, token);
   const name = suffix === undefined ? base : `${base}-${suffix}`;
+  const parent = await cgroupParent(instance);
+  const cgroup = parent === undefined ? undefined : join(parent, cgroupName(marks.id, token));
   const identity: VmmIdentity = {
     kind: 'process',
     name,
     sockets: sockets.map((socket) => join(folder, socket)),
+    ...(cgroup === undefined ? {} : { cgroup }),
   };
-  const through = boundedOutput();
   return claims.acquire(
     { key: `process:${vmId}`, scope: 'run', token, identity },
     async (signal) => {
       await removeStaleSockets(marks, instance, vmId, identity.sockets);
       const logPath = vmmLogs(folder).vmm;
       const from = await logEnd(logPath);
+      const isOwn = cgroup !== undefined && (await makeCgroup(cgroup));
+      const through = boundedOutput(isOwn ? cgroup : undefined, metrics);
       const child = await exec.detach(binary, argsOf(name), { cwd: folder, logPath, through });
       const ended = new AbortController();
       const failed = child.exited.then(async ({ code, signal: by }): Promise<never> => {

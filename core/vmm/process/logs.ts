@@ -10,19 +10,38 @@ const logBytes = 2 * 1024 ** 2;
 
 const consoleLog = 'console.log';
 const vmmLog = 'vmm.log';
+const metricsLog = 'metrics.log';
 
+/** By name, as `vm logs` has them. */
 export const vmmLogs = (folder: string): Readonly<Record<'console' | 'vmm', string>> => ({
   console: join(folder, consoleLog),
   vmm: join(folder, vmmLog),
 });
 
-/** What a VMM is started through: it keeps the logs in the working directory small. */
-export const boundedOutput = (): readonly [string, ...string[]] => {
+/** The last run's metrics, of a VMM that writes them. */
+export const vmmMetrics = (folder: string): string => join(folder, metricsLog);
+
+/**
+ * What a VMM is started through: it keeps the logs in the working directory small.
+ * @param cgroup that it is to be in
+ * @param metrics whether it writes metrics, to descriptor 4
+ */
+export const boundedOutput = (
+  cgroup: string | undefined,
+  metrics: boolean,
+): readonly [string, ...string[]] => {
   const program = nativeProgram('vmm', 'bounded-output');
   if (program === undefined) {
     throw new BangerError('TOOL_MISSING', 'bounded-output, which keeps logs small, is not built', {
       remedy: 'Build it: npm run build',
     });
   }
-  return [program, String(logBytes), consoleLog, vmmLog];
+  return [
+    program,
+    ...(cgroup === undefined ? [] : ['-c', cgroup]),
+    ...(metrics ? ['-m', metricsLog] : []),
+    String(logBytes),
+    consoleLog,
+    vmmLog,
+  ];
 };

@@ -11,6 +11,7 @@ import {
   type PathObserved,
 } from '../../host/owned-path.ts';
 import { isProcessAlive } from '../../host/process-identity.ts';
+import { cgroupParent, listCgroups, removeCgroup } from './cgroup.ts';
 import { findByName, isOurs, waitNameGone, writerMs, type VmmMarks } from './find.ts';
 import type { VmmIdentity, VmmObserved } from './identity.ts';
 import { processName } from './names.ts';
@@ -38,10 +39,11 @@ const kill = async (title: string, identity: ProcessIdentity): Promise<void> => 
   }
 };
 
+type ProcessClaimed = Extract<VmmIdentity, { readonly kind: 'process' }>;
+
 const cleanupProcess = async (
   marks: VmmMarks,
-  name: string,
-  sockets: readonly string[],
+  { name, sockets, cgroup }: ProcessClaimed,
   observed: VmmObserved | undefined,
 ): Promise<void> => {
   const { title } = marks;
@@ -55,6 +57,7 @@ const cleanupProcess = async (
   // The writer of its logs has the same arguments; it ends by itself, with the last word in them.
   for (const found of await waitNameGone(marks, name, writerMs)) await kill(title, found);
   for (const socket of sockets) await rm(socket, { force: true });
+  if (cgroup !== undefined) await removeCgroup(cgroup);
 };
 
 const pathOf = (observed: VmmObserved | undefined): PathObserved | undefined =>
@@ -63,7 +66,7 @@ const pathOf = (observed: VmmObserved | undefined): PathObserved | undefined =>
 export const vmmTeardown = (marks: VmmMarks): Teardown<VmmIdentity, VmmObserved> => ({
   cleanup: (claim, host) =>
     claim.identity.kind === 'process'
-      ? cleanupProcess(marks, claim.identity.name, claim.identity.sockets, claim.observed)
+      ? cleanupProcess(marks, claim.identity, claim.observed)
       : removeOwnedPath(claim.identity.path, { ...claim, observed: pathOf(claim.observed) }, host),
 
   reconcile: async ({ identity, observed }: VmmClaim): Promise<Reconciled> => {
@@ -80,13 +83,38 @@ export const vmmTeardown = (marks: VmmMarks): Teardown<VmmIdentity, VmmObserved>
   scan: async (host): Promise<readonly Found<VmmIdentity>[]> => {
     const prefix = processName(host.instance.token, '');
     const processes = await findByName(marks, (name) => name.startsWith(prefix));
-    return [
-      ...processes.map(({ pid, name, vmId }) => ({
-        token: name.slice(prefix.length).split('-')[0] ?? '',
+    const parent = await cgroupParent(host.instance);
+    const cgroups = parent === undefined ? [] : await listCgroups(marks.id, parent);
+    const tokenOf = (name: string): string => name.slice(prefix.length).split('-')[0] ?? '';
+    const running = processes.map(({ pid, name, vmId }) => {
+      const token = tokenOf(name);
+      const cgroup = cgroups.find((each) => each.token === token)?.path;
+      return {
+        token,
         description: `${marks.title} process ${String(pid)} (${name})`,
-        identity: { kind: 'process' as const, name, sockets: [] },
+        identity: {
+          kind: 'process' as const,
+          name,
+          sockets: [],
+          ...(cgroup === undefined ? {} : { cgroup }),
+        },
         ...(vmId === undefined ? {} : { vmId }),
-      })),
+      };
+    });
+    return [
+      ...running,
+      ...cgroups
+        .filter(({ token }) => !running.some((each) => each.token === token))
+        .map(({ token, path }) => ({
+          token,
+          description: `cgroup ${path}`,
+          identity: {
+            kind: 'process' as const,
+            name: processName(host.instance.token, token),
+            sockets: [],
+            cgroup: path,
+          },
+        })),
       ...(await scanOwnedPaths(host, /^vm-([a-z2-7]+)$/, (path) => ({
         kind: 'folder' as const,
         path,

@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import {
   cp,
   mkdir,
@@ -11,10 +10,11 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { newToken } from '../../../core/token.ts';
+import { kernelsFolder, userCache } from '../../support/user-cache.ts';
 import type { DaemonPlace } from './daemon.ts';
 
 /** What the daemons of a world are made of: built once, and as it is in the test host. */
@@ -86,9 +86,6 @@ const run = promisify(execFile);
 
 export const forwardingOf = (device: string): string =>
   `/proc/sys/net/ipv4/conf/${device}/forwarding`;
-
-/** Whether a tiny image has the kernel that it takes from the user's cache. */
-export const hasKernel = (): boolean => existsSync(join(userCache(), 'kernels'));
 
 /** A copy of the product with its shims, its preload, its configuration and its uplink. */
 export const makePlace = async (options: CrashWorldOptions): Promise<CrashPlace> => {
@@ -165,9 +162,6 @@ const makeShims = async ({ shim }: CrashKit, control: string): Promise<string> =
   return shims;
 };
 
-const userCache = (): string =>
-  join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'banger');
-
 /** Two blocks of zeros end an archive: tar(5). */
 const emptyTar = Buffer.alloc(1024);
 
@@ -179,8 +173,8 @@ const glob = async (folder: string, name: string): Promise<string[]> =>
 /** A bootstrap that takes no minute: the rest of an image's build is as it always is. */
 const makeTinyImages = async (root: string, bin: string): Promise<void> => {
   await mkdir(join(root, 'c', 'banger'), { recursive: true });
-  const kernels = join(root, 'c', 'banger', 'kernels');
-  await cp(join(userCache(), 'kernels'), kernels, { recursive: true });
+  const kernels = join(root, 'c', 'banger', kernelsFolder);
+  await cp(join(userCache(), kernelsFolder), kernels, { recursive: true });
   for (const manifest of await glob(kernels, 'manifest.json')) {
     await writeFile(join(manifest, '..', 'modules.tar'), emptyTar);
     const { files } = JSON.parse(await readFile(manifest, 'utf8')) as { files: object };

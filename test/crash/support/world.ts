@@ -2,12 +2,12 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pollUntil } from '../../e2e/support/poll.ts';
 import { endProcesses, tracesOf } from '../../e2e/support/leftovers.ts';
+import { hasKernels } from '../../support/user-cache.ts';
 import { imageBuild } from './actions.ts';
 import { CrashDaemon } from './daemon.ts';
 import {
   addUplink,
   forwardingOf,
-  hasKernel,
   makePlace,
   removePlace,
   removeUplink,
@@ -46,7 +46,7 @@ export class CrashWorld {
   static async create(options: CrashWorldOptions): Promise<CrashWorld> {
     const { kit, rootfs, images } = options;
     // A kernel that was built once is all that a tiny image takes from the user's cache.
-    if (images !== undefined && !hasKernel())
+    if (images !== undefined && !hasKernels())
       await (await CrashWorld.create({ kit, rootfs })).dispose();
     const world = new CrashWorld(await makePlace(options));
     try {

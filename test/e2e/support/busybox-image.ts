@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
-import { access, mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { hasKernels, kernelsFolder, userCache } from '../../support/user-cache.ts';
+import { createWorld } from './world.ts';
 
 const run = promisify(execFile);
 
@@ -31,12 +33,6 @@ const writeTree = async (tree: string): Promise<void> => {
   for (const [path, content] of Object.entries(files)) await writeFile(join(tree, path), content);
 };
 
-const isThere = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
-
 /**
  * Variables for a world whose `debian-bookworm` is busybox and nothing else: the product builds it as it builds
  * any image, from the archive of a stand-in for mmdebstrap. Its cache is its own, save for the kernel.
@@ -54,17 +50,16 @@ export const busyboxImage = async (folder: string): Promise<Readonly<Record<stri
   await writeTree(tree);
   const script = `#!/bin/sh\nfor last; do :; done\nexec tar -cf "$last" -C ${tree} .\n`;
   await writeFile(join(bin, 'mmdebstrap'), script, { mode: 0o755 });
-  const kernels = join(userCache(), 'kernels');
-  // Else the product builds one.
-  if ((await isThere(kernels)) && (await readdir(kernels)).length > 0)
-    await run('cp', ['-a', kernels, join(cache, 'banger')]);
+  // The stand-in brings none.
+  if (!hasKernels()) {
+    await using world = await createWorld();
+    await world.ok(['image', 'build', 'debian-bookworm']);
+  }
+  await run('cp', ['-a', join(userCache(), kernelsFolder), join(cache, 'banger')]);
   return {
     XDG_CACHE_HOME: cache,
     PATH: [bin, process.env['PATH'] ?? '/usr/bin:/bin'].join(delimiter),
   };
 };
-
-const userCache = (): string =>
-  join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'banger');
 
 export const makeBusyboxFolder = (): Promise<string> => mkdtemp(join(tmpdir(), 'bge-bb-'));

@@ -11,8 +11,9 @@ export interface Traces {
 
 /** What is on the host of this instance alone, whatever others do on it at the same time. */
 export const tracesOf = async ({ instance, folders }: Traces): Promise<string[]> => {
-  const marks = instance === undefined ? [] : [`bgr-${instance}`, `banger:${instance}`];
-  const objects = /^(link|loop|dm|mount|process|sysctl|socket|ip6?tables-save) /;
+  const marks =
+    instance === undefined ? [] : [`bgr-${instance}`, `banger:${instance}`, `banger-${instance}`];
+  const objects = /^(link|loop|dm|mount|cgroup|process|sysctl|socket|ip6?tables-save) /;
   return [...(await hostState({ directories: folders }))].filter(
     (line) =>
       objects.test(line) &&

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,8 +10,8 @@ import { deadlineSignal } from '../../../core/deadline.ts';
 import { isProcessAlive } from '../../../core/host/process-identity.ts';
 import type { VmmDriver } from '../../../core/vmm/driver.ts';
 import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
-import { needsTools, type Reason } from '../../support/reasons.ts';
-import { describeUnless } from '../../support/skip.ts';
+import { needsCgroups, needsTools, type Reason } from '../../support/reasons.ts';
+import { describeUnless, itUnless } from '../../support/skip.ts';
 import { DriverWorld, never } from './support/driver-world.ts';
 import { stubVmmCapability } from './support/stub-driver.ts';
 
@@ -100,6 +100,28 @@ for (const { capability, reason, config } of candidates) {
       expect(await world.processes()).toHaveLength(1);
       for (const path of Object.values(logs)) expect(path).toContain(world.host.directory);
       expect(agent.kind).toBe(driver.agentChannel);
+    });
+
+    itUnless(needsCgroups(), 'runs in a cgroup of its own, which goes with it', async () => {
+      const { process } = await world.boot(driver);
+      const [path = ''] = await world.cgroups();
+      expect(path).toMatch(/\/banger-[a-z2-7]{6}\/[a-z-]+-[a-z2-7]{8}$/);
+      expect(path.split('/').at(-1)).toContain(`${driver.id}-`);
+      const procs = (await readFile(join(path, 'cgroup.procs'), 'utf8')).trim().split('\n');
+      expect(procs).toContain(String(process.pid));
+      // As core does by `doctor --leaks`, where no claim knows it: with the process, and without.
+      const found = ((await capability.teardown?.scan(world.host)) ?? []).map(
+        ({ identity }) => identity,
+      );
+      expect(found).toContainEqual(expect.objectContaining({ kind: 'process', cgroup: path }));
+      expect(await world.unwind()).toEqual([]);
+      expect(await world.cgroups()).toEqual([]);
+      await mkdir(path, { recursive: true });
+      const [left, ...others] = (await capability.teardown?.scan(world.host)) ?? [];
+      expect(left).toMatchObject({ description: `cgroup ${path}`, identity: { cgroup: path } });
+      expect(others.filter(({ description }) => description.startsWith('cgroup'))).toEqual([]);
+      await rmdir(path);
+      await rmdir(join(path, '..'));
     });
 
     it('ends by its own means or by its claim, and any number of times', async () => {

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { appendFileSync, accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { bodyFault, findCall } from './document.ts';
 import { Fault } from './fault.ts';
 import type { Guest, Machine } from './guest.ts';
@@ -147,6 +147,9 @@ export class Api {
       case 'PUT /serial':
         machine.serial = body as NonNullable<Machine['serial']>;
         return;
+      case 'PUT /metrics':
+        machine.metrics = body as NonNullable<Machine['metrics']>;
+        return;
       case 'PUT /entropy':
         machine.entropy = body as NonNullable<Machine['entropy']>;
         return;
@@ -223,10 +226,19 @@ export class Api {
         throw new Fault(`Start microvm error: ${error instanceof Error ? error.message : ''}`);
       });
       this.#phase = 'Running';
+      this.#flushMetrics();
       return;
     }
     if (!isStarted) throw new Fault(preBoot);
+    if (action === 'FlushMetrics') this.#flushMetrics();
     // A lean guest has no driver for the keyboard, and hears nothing; nor does a microvm's.
+  }
+
+  /** As PeriodicMetrics::start does, "straight away" (src/firecracker/src/metrics.rs): a line of JSON. */
+  #flushMetrics(): void {
+    const { metrics } = this.#machine;
+    if (metrics === undefined) return;
+    appendFileSync(metrics.metrics_path, `${JSON.stringify({ utc_timestamp_ms: Date.now() })}\n`);
   }
 
   #assertDrivePath(path: string | undefined): void {

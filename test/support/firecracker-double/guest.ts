@@ -18,6 +18,7 @@ export interface Machine {
   vsock?: Schemas['Vsock'];
   entropy?: Schemas['EntropyDevice'];
   serial?: Schemas['SerialDevice'];
+  metrics?: Schemas['Metrics'];
   balloon?: Schemas['Balloon'];
 }
 
@@ -96,6 +97,7 @@ const qemuArgs = (machine: Machine, folder: string, tscKhz: string): string[] =>
       ...['-device', `virtio-net-device,netdev=${id}${mac === undefined ? '' : `,mac=${mac}`}`],
     ]),
     ...(machine.entropy === undefined ? [] : ['-device', 'virtio-rng-device']),
+    ...balloonArgs(machine.balloon),
     ...['-device', `virtio-serial-device,max_ports=${String(ports + 1)}`],
     ...Array.from({ length: ports }, (_, port) => {
       const id = `${portPrefix}${String(port)}`;
@@ -108,6 +110,17 @@ const qemuArgs = (machine: Machine, folder: string, tscKhz: string): string[] =>
       ];
     }).flat(),
   ];
+};
+
+const balloonArgs = (balloon: Machine['balloon']): string[] => {
+  if (balloon === undefined) return [];
+  const flag = (name: string, is: boolean | undefined): string =>
+    `${name}=${is === true ? 'on' : 'off'}`;
+  const options = [
+    flag('deflate-on-oom', balloon.deflate_on_oom),
+    flag('free-page-reporting', balloon.free_page_reporting),
+  ];
+  return ['-device', ['virtio-balloon-device', ...options].join()];
 };
 
 const portSocket = (folder: string, id: string): string => join(folder, `${id}.sock`);

@@ -74,10 +74,12 @@ describe('what Firecracker is told', () => {
       }),
     );
     expect([...told].sort()).toEqual([
+      'PUT /balloon',
       'PUT /boot-source',
       'PUT /drives/{drive_id}',
       'PUT /entropy',
       'PUT /machine-config',
+      'PUT /metrics',
       'PUT /network-interfaces/{iface_id}',
       'PUT /serial',
       'PUT /vsock',

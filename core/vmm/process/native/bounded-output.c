@@ -1,8 +1,10 @@
-/* bounded-output BYTES CONSOLE LOG PROGRAM [ARGS...]
+/* bounded-output [-c CGROUP] [-m METRICS] BYTES CONSOLE LOG PROGRAM [ARGS...]
  *
  * Becomes PROGRAM, whose output goes through a pipe to a writer that keeps the files small: what comes on
- * descriptor 3 into CONSOLE, which begins anew, and standard output and error into LOG, which goes on. A file that
- * has reached BYTES becomes FILE.1, in the place of the one before, so that each takes twice that at most.
+ * descriptor 3 into CONSOLE, which begins anew, standard output and error into LOG, which goes on, and what comes on
+ * descriptor 4 into METRICS, which begins anew. A file that has reached BYTES becomes FILE.1, in the place of the one
+ * before, so that each takes twice that at most. Both processes are in CGROUP, a folder of cgroup v2, from before
+ * PROGRAM's first instruction.
  *
  * A guest writes to its console what it likes, as fast as it can, and whether or not a daemon is there to look. So the
  * bound is kept by a process that lives exactly as long as PROGRAM: it ends with the last writer of its pipes. Should
@@ -19,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CONSOLE_FD = 3, CHUNK = 65536 };
+enum { CONSOLE_FD = 3, METRICS_FD = 4, FILES_MAX = 3, CHUNK = 65536 };
 
 struct file {
 	const char *path;
@@ -75,14 +77,16 @@ static void keep(struct file *file, const char *data, size_t n, off_t limit)
 	}
 }
 
-static void copy(struct file files[2], off_t limit)
+static void copy(struct file *files, int count, off_t limit)
 {
 	static char data[CHUNK];
-	while (files[0].from >= 0 || files[1].from >= 0) {
-		struct pollfd polls[2] = {{files[0].from, POLLIN, 0}, {files[1].from, POLLIN, 0}};
-		if (poll(polls, 2, -1) < 0)
+	for (int open = count; open > 0;) {
+		struct pollfd polls[FILES_MAX];
+		for (int i = 0; i < count; i++)
+			polls[i] = (struct pollfd){files[i].from, POLLIN, 0};
+		if (poll(polls, (nfds_t)count, -1) < 0)
 			continue;
-		for (int i = 0; i < 2; i++) {
+		for (int i = 0; i < count; i++) {
 			if (!polls[i].revents)
 				continue;
 			ssize_t n = read(files[i].from, data, sizeof data);
@@ -91,14 +95,17 @@ static void copy(struct file files[2], off_t limit)
 			} else if (n == 0 || errno != EINTR) {
 				close(files[i].from);
 				files[i].from = -1;
+				open--;
 			}
 		}
 	}
 }
 
-static void prepare(struct file *file, const char *path, int flags, int ends[2])
+/* @returns the pipe's end for PROGRAM, clear of the descriptors that it will have */
+static int prepare(struct file *file, const char *path, int flags)
 {
 	struct stat info;
+	int ends[2];
 	file->path = path;
 	if (asprintf(&file->old, "%s.1", path) < 0)
 		die(path);
@@ -109,39 +116,78 @@ static void prepare(struct file *file, const char *path, int flags, int ends[2])
 		die(path);
 	file->size = info.st_size;
 	file->from = ends[0];
+	int clear = fcntl(ends[1], F_DUPFD_CLOEXEC, 10);
+	if (clear < 0)
+		die(path);
+	close(ends[1]);
+	return clear;
+}
+
+/* A cgroup is a comfort: where it cannot be had, PROGRAM runs in the one that we were started in. */
+static void join_cgroup(const char *folder)
+{
+	char *path;
+	if (asprintf(&path, "%s/cgroup.procs", folder) < 0)
+		die(folder);
+	int procs = open(path, O_WRONLY | O_CLOEXEC);
+	if (procs < 0 || write(procs, "0", 1) != 1)
+		fprintf(stderr, "bounded-output: %s: %s\n", path, strerror(errno));
+	if (procs >= 0)
+		close(procs);
+	free(path);
+}
+
+static void give(int end, int fd, const char *what)
+{
+	if (dup2(end, fd) < 0)
+		die(what);
 }
 
 int main(int argc, char **argv)
 {
-	struct file files[2];
-	int console[2], output[2];
-	long long limit = argc > 4 ? atoll(argv[1]) : 0;
+	struct file files[FILES_MAX];
+	int ends[FILES_MAX], count = 2;
+	const char *cgroup = NULL, *metrics = NULL;
+	/* `+`: what follows PROGRAM is its own. */
+	for (int option; (option = getopt(argc, argv, "+c:m:")) != -1;) {
+		if (option == 'c')
+			cgroup = optarg;
+		else if (option == 'm')
+			metrics = optarg;
+		else
+			return 2;
+	}
+	char **rest = argv + optind;
+	long long limit = argc - optind > 3 ? atoll(rest[0]) : 0;
 	if (limit <= 0) {
-		fprintf(stderr, "usage: bounded-output BYTES CONSOLE LOG PROGRAM [ARGS...]\n");
+		fprintf(stderr, "usage: bounded-output [-c CGROUP] [-m METRICS] BYTES CONSOLE LOG PROGRAM [ARGS...]\n");
 		return 2;
 	}
-	prepare(&files[0], argv[2], O_TRUNC, console);
-	prepare(&files[1], argv[3], 0, output);
+	ends[0] = prepare(&files[0], rest[1], O_TRUNC);
+	ends[1] = prepare(&files[1], rest[2], 0);
+	if (metrics)
+		ends[count++] = prepare(&files[2], metrics, O_TRUNC);
+	if (cgroup)
+		join_cgroup(cgroup);
 	pid_t writer = fork();
 	if (writer < 0)
 		die("fork");
 	if (writer == 0) {
-		close(console[1]);
-		close(output[1]);
+		for (int i = 0; i < count; i++)
+			close(ends[i]);
 		/* What this process was given as its own output is the log, too, under a name that may change. */
 		int null = open("/dev/null", O_RDWR);
 		for (int fd = 0; fd < 3; fd++)
 			dup2(null, fd);
 		signal(SIGPIPE, SIG_IGN);
-		copy(files, (off_t)limit);
+		copy(files, count, (off_t)limit);
 		return 0;
 	}
-	/* The pipe for descriptor 3 may be it already, and dup2 would then leave it to be closed on exec. */
-	int spare = fcntl(console[1], F_DUPFD, 10);
-	if (spare < 0 || dup2(spare, CONSOLE_FD) < 0 || dup2(output[1], STDOUT_FILENO) < 0 ||
-	    dup2(output[1], STDERR_FILENO) < 0)
-		die("dup2");
-	close(spare);
-	execv(argv[4], argv + 4);
-	die(argv[4]);
+	give(ends[0], CONSOLE_FD, rest[1]);
+	give(ends[1], STDOUT_FILENO, rest[2]);
+	give(ends[1], STDERR_FILENO, rest[2]);
+	if (metrics)
+		give(ends[2], METRICS_FD, metrics);
+	execv(rest[3], rest + 3);
+	die(rest[3]);
 }

@@ -16,9 +16,35 @@ import type { StartOperation } from '../../../../core/operation/context.ts';
 import type { Store } from '../../../../core/store/store.ts';
 import { newToken } from '../../../../core/token.ts';
 import type { VmmDriver, VmmHandle } from '../../../../core/vmm/driver.ts';
+import { cgroupParent, listCgroups } from '../../../../core/vmm/process/cgroup.ts';
 import { createTestLedger } from '../../../support/ledger.ts';
 import { silentLog } from '../../../support/silent-log.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
+
+/** Of an idle kernel: an ELF file that a VMM boots, with `hlt` instead of code. */
+const entry = 0x100000;
+const noteOffset = 0x100;
+const codeOffset = 0x1000;
+
+interface Segment {
+  /** PT_LOAD 1, PT_NOTE 4. */
+  readonly type: number;
+  readonly offset: number;
+  readonly address: number;
+  readonly size: number;
+}
+
+/** Elf64_Phdr, elf(5). */
+const programHeader = (
+  image: Buffer,
+  at: number,
+  { type, offset, address, size }: Segment,
+): void => {
+  image.writeUInt32LE(type, at);
+  image.writeUInt32LE(7, at + 4);
+  for (const [index, value] of [offset, address, address, size, size, 4].entries())
+    image.writeBigUInt64LE(BigInt(value), at + 8 + 8 * index);
+};
 
 export const never = new AbortController().signal;
 const runId = 'run-1';
@@ -112,6 +138,14 @@ export class DriverWorld {
     return handlers.vmm;
   }
 
+  /** The paths of those that this instance has. */
+  async cgroups(): Promise<string[]> {
+    const parent = await cgroupParent(this.host.instance);
+    return parent === undefined
+      ? []
+      : (await listCgroups(this.#capability.id, parent)).map(({ path }) => path);
+  }
+
   start(signal = never): StartOperation {
     return {
       id: 'operation-1',
@@ -167,17 +201,27 @@ export class DriverWorld {
 
   /** Long enough for QEMU to load, and no code: the guest never does anything. */
   async makeIdleKernel(): Promise<void> {
-    // A bzImage's header (boot.rst) with `hlt` instead of code.
-    const image = Buffer.alloc(64 * 1024, 0xf4);
-    image.fill(0, 0, 1024);
-    image.writeUInt8(1, 0x1f1);
-    image.writeUInt16LE(0xaa55, 0x1fe);
-    image.write('HdrS', 0x202, 'latin1');
-    image.writeUInt16LE(0x20c, 0x206);
-    image.writeUInt8(1, 0x211);
-    image.writeUInt32LE(0x100000, 0x214);
-    image.writeUInt32LE(0x37ffffff, 0x22c);
-    image.writeUInt32LE(0x7ff, 0x238);
+    const image = Buffer.alloc(codeOffset + 4096, 0xf4); // hlt
+    image.fill(0, 0, codeOffset);
+    image.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+    image.writeUInt16LE(2, 16); // e_type: ET_EXEC
+    image.writeUInt16LE(62, 18); // e_machine: x86-64
+    image.writeUInt32LE(1, 20);
+    image.writeBigUInt64LE(BigInt(entry), 24);
+    image.writeBigUInt64LE(64n, 32); // e_phoff
+    for (const [at, value] of [
+      [52, 64],
+      [54, 56],
+      [56, 2],
+    ] as const)
+      image.writeUInt16LE(value, at); // e_ehsize, e_phentsize, e_phnum
+    programHeader(image, 64, { type: 1, offset: codeOffset, address: entry, size: 4096 });
+    programHeader(image, 64 + 56, { type: 4, offset: noteOffset, address: 0, size: 24 });
+    // Where a PVH loader enters, XEN_ELFNOTE_PHYS32_ENTRY.
+    for (const [index, value] of [4, 8, 18].entries())
+      image.writeUInt32LE(value, noteOffset + 4 * index);
+    image.write('Xen\0', noteOffset + 12, 'latin1');
+    image.writeBigUInt64LE(BigInt(entry), noteOffset + 16);
     await writeFile(this.kernel, image);
   }
 }

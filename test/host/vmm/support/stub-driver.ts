@@ -17,6 +17,7 @@ import {
 } from '../../../../core/plugin-api/index.ts';
 
 const marks: VmmMarks = {
+  id: 'stub-vmm',
   title: 'the stub',
   nameFlag: '--stub',
   suffixOf: (vmId) => vmId.replaceAll('-', ''),
@@ -26,8 +27,15 @@ const marks: VmmMarks = {
   },
 };
 
-/** What a VM is to it: a process that waits. */
-const program = 'setInterval(() => undefined, 60_000)';
+/** What a VM is to it: a process that says that it is up, and waits. */
+const program = 'require("node:fs").writeSync(3, "up"); setInterval(() => undefined, 60_000)';
+
+const untilUp = async (console: string, signal: AbortSignal): Promise<void> => {
+  while ((await readFile(console, 'utf8').catch(() => '')) !== 'up') {
+    signal.throwIfAborted();
+    await delay(2);
+  }
+};
 
 const isStopped = async (pid: number): Promise<boolean> =>
   /^State:\s+T/m.test(await readFile(`/proc/${String(pid)}/status`, 'utf8'));
@@ -84,7 +92,10 @@ export const stubVmmCapability = defineCapability({
           folder,
           sockets: [],
           argsOf: (name) => ['-e', program, '--', marks.nameFlag, name],
-          connect: (child) => Promise.resolve(handleOf(folder, child)),
+          connect: async (child, signal) => {
+            await untilUp(vmmLogs(folder).console, signal);
+            return handleOf(folder, child);
+          },
         });
       },
       attach: async ({ vm }, claims) => {
