@@ -6,6 +6,7 @@ import { messageOf } from '../../core/errors.ts';
 import { untilInterrupted } from '../lib/interrupted.ts';
 import { ensureBuilt } from './build.ts';
 import { bootTestHost } from './host.ts';
+import { runSuite, type SuiteOptions } from './suite.ts';
 import { makeKit } from '../../test/crash/support/kit.ts';
 import { cutPower, describeCut } from '../../test/testhost/support/power-cuts.ts';
 import { makeStage } from '../../test/testhost/support/stage.ts';
@@ -13,6 +14,7 @@ import { makeStage } from '../../test/testhost/support/stage.ts';
 const usage = `usage: scripts/testhost build
        scripts/testhost run [--dir DIR] -- COMMAND…
        scripts/testhost crash [--rounds N]
+       scripts/testhost e2e --firecracker BINARY [-- VITEST-ARGUMENTS…]
 `;
 
 const say = (line: string): void => {
@@ -69,6 +71,14 @@ const crash = async (rounds: number, signal: AbortSignal): Promise<number> => {
   }
 };
 
+const parseSuite = (
+  args: readonly string[],
+): Pick<SuiteOptions, 'firecracker' | 'args'> | undefined => {
+  const [option, firecracker, end, ...more] = args;
+  if (option !== '--firecracker' || firecracker === undefined) return undefined;
+  return end === undefined || end === '--' ? { firecracker, args: more } : undefined;
+};
+
 const main = async (args: readonly string[], signal: AbortSignal): Promise<number> => {
   const [command, ...rest] = args;
   if (command === 'build' && rest.length === 0) {
@@ -78,6 +88,8 @@ const main = async (args: readonly string[], signal: AbortSignal): Promise<numbe
   }
   const rounds = command === 'crash' ? parseCrash(rest) : undefined;
   if (rounds !== undefined) return crash(rounds, signal);
+  const suite = command === 'e2e' ? parseSuite(rest) : undefined;
+  if (suite !== undefined) return runSuite({ ...suite, signal, say }, process);
   const given = command === 'run' ? parseRun(rest) : undefined;
   if (given !== undefined) return run(given, signal);
   process.stderr.write(usage);

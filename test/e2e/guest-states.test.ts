@@ -1,8 +1,9 @@
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { VmDetails } from '../../core/api/contract/types.ts';
+import { needsCgroups } from '../support/reasons.ts';
 import { describeUnless, firstOf, needsRoot, needsTools } from '../support/skip.ts';
 import { busyboxImage, makeBusyboxFolder } from './support/busybox-image.ts';
 import { pollUntil } from './support/poll.ts';
@@ -65,6 +66,21 @@ describeUnless(
       if (code === failed) expect(codeOf(stderr)).toBe('GUEST_UNREACHABLE');
       return stopped();
     };
+
+    it('its VMM has a cgroup of its own, and tells what it has counted', async () => {
+      const { pid } = await world.show('box');
+      const groups = await readFile(`/proc/${String(pid)}/cgroup`, 'utf8');
+      if (needsCgroups() === undefined)
+        expect(groups).toMatch(new RegExp(`^0::/banger-[a-z2-7]{6}/${testVmm}-[a-z2-7]{8}$`, 'm'));
+      const { code, stdout, stderr } = await world.cli(['vm', 'logs', '--metrics', 'box']);
+      if (testVmm === 'firecracker') {
+        const [first = ''] = stdout.split('\n');
+        expect(JSON.parse(first)).toMatchObject({ utc_timestamp_ms: expect.any(Number) as number });
+      } else {
+        expect(code).toBe(failed);
+        expect(stderr).toMatch(/^banger: the VMM of VM 'box' writes no metrics\. Firecracker does/);
+      }
+    });
 
     it('memory that it has freed is the host’s again', async () => {
       const { pid } = await world.show('box');

@@ -93,6 +93,41 @@ describeUnless(
       );
     });
 
+    it('have a cgroup of their own, and count what they do', async () => {
+      const pid = await endedPid();
+      const [cgroup = ''] = (await host.ok(['cat', `/proc/${String(pid)}/cgroup`])).split('\n');
+      expect(cgroup).toMatch(/^0::\/banger-[a-z2-7]{6}\/firecracker-[a-z2-7]{8}$/);
+      const [first = ''] = (await banger.ok(['vm', 'logs', '--metrics', 'box'])).split('\n');
+      expect(JSON.parse(first)).toMatchObject({ utc_timestamp_ms: expect.any(Number) as number });
+    });
+
+    it('give back memory that they have freed', async () => {
+      const pid = await endedPid();
+      const usedKib = async (): Promise<number> =>
+        Number(
+          (await host.ok(['grep', 'VmRSS', `/proc/${String(pid)}/status`])).replaceAll(/\D/g, ''),
+        );
+      await banger.guest('box', 'mkdir /run/big && mount -t tmpfs -o size=100M tmpfs /run/big');
+      await banger.guest('box', 'dd if=/dev/zero of=/run/big/file bs=1M count=80');
+      const full = await usedKib();
+      await banger.guest('box', 'umount /run/big');
+      await pollUntil('60 MiB to come back', 120_000, async () =>
+        full - (await usedKib()) > 60 * 1024 ? true : undefined,
+      );
+    });
+
+    it('stand still, and go on with the right time', async () => {
+      await banger.ok(['vm', 'pause', 'box']);
+      expect((await banger.show('box')).state).toBe('paused');
+      await host.ok(['date', '-s', '+1 hour']);
+      await banger.ok(['vm', 'resume', 'box']);
+      const late = Math.abs(
+        Number(await banger.guest('box', 'date +%s')) - Number(await host.ok(['date', '+%s'])),
+      );
+      // A command takes seconds in there.
+      expect(late).toBeLessThan(60);
+    });
+
     it('are adopted by the next daemon', async () => {
       const pid = await endedPid();
       const status = JSON.parse(await banger.ok(['daemon', 'status', '--json'])) as { pid: number };

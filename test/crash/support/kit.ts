@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
 import { copyFile, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { copyProduct } from '../../e2e/support/product.ts';
+import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
 import { kitAt, type CrashKit } from './place.ts';
 
 const run = promisify(execFile);
@@ -15,6 +16,8 @@ export const makeKit = async (folder: string): Promise<CrashKit> => {
   await mkdir(folder, { recursive: true });
   await copyProduct(kit.product);
   await buildStub(kit.stub);
+  await buildDouble(dirname(kit.double));
+  await doubleIn(dirname(kit.double));
   await copyFile(join(import.meta.dirname, 'shim.sh'), kit.shim);
   await build({
     entryPoints: [join(import.meta.dirname, 'preload.ts')],

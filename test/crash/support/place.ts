@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { newToken } from '../../../core/token.ts';
+import { writeCpuinfo } from '../../support/cpuinfo.ts';
 import { kernelsFolder, userCache } from '../../support/user-cache.ts';
 import type { DaemonPlace } from './daemon.ts';
 
@@ -23,6 +24,8 @@ export interface CrashKit {
   readonly product: string;
   /** In QEMU's place. */
   readonly stub: string;
+  /** In Firecracker's. Not for the test host, whose KVM boots a real one's guests. */
+  readonly double: string;
   readonly preload: string;
   readonly shim: string;
 }
@@ -30,6 +33,7 @@ export interface CrashKit {
 export const kitAt = (folder: string): CrashKit => ({
   product: join(folder, 'product'),
   stub: join(folder, 'stub-vmm'),
+  double: join(folder, 'double', 'firecracker-now'),
   preload: join(folder, 'preload.mjs'),
   shim: join(folder, 'shim.sh'),
 });
@@ -41,6 +45,7 @@ export const tools = [
   'debugfs',
   'dmsetup',
   'e2fsck',
+  'firecracker',
   'ip',
   'iptables-restore',
   'iptables-save',
@@ -63,8 +68,8 @@ export interface CrashWorldOptions {
   readonly rootfs: string;
   /** Capabilities that are switched off. */
   readonly without?: readonly string[];
-  /** The real VMM instead of the stub. */
-  readonly guests?: boolean;
+  /** A real VMM instead of the stub: QEMU, or the double of Firecracker. */
+  readonly guests?: 'qemu' | 'firecracker';
   /** A cache of its own, and a bootstrap of a few files; `none`: nothing is built yet. The user's where absent. */
   readonly images?: 'tiny' | 'none';
   /** Of all that they have; the temporary one where absent. */
@@ -120,20 +125,28 @@ export const removePlace = async ({
 const furnish = async (
   root: string,
   uplink: string,
-  { kit, rootfs, without = [], guests = false, images }: CrashWorldOptions,
+  { kit, rootfs, without = [], guests, images }: CrashWorldOptions,
 ): Promise<CrashPlace> => {
   const control = join(root, 'k');
   const bin = join(root, 'b');
   await mkdir(bin);
-  if (!guests) await symlink(kit.stub, join(bin, 'qemu-system-x86_64'));
+  if (guests === undefined) await symlink(kit.stub, join(bin, 'qemu-system-x86_64'));
+  const cpuinfo = guests === 'firecracker' ? join(root, 'cpuinfo') : undefined;
+  if (cpuinfo !== undefined) {
+    await writeCpuinfo(cpuinfo);
+    await symlink(kit.double, join(bin, 'firecracker'));
+  }
   if (images !== undefined) await makeTinyImages(root, bin);
-  const shims = await makeShims(kit, control);
+  // A shim alone would be one that is installed.
+  const there = tools.filter((tool) => tool !== 'firecracker' || guests === tool);
+  const shims = await makeShims(kit, control, there);
   const config = join(root, 'config.toml');
   await writeFile(
     config,
-    '[log]\nlevel = "debug"\n[defaults]\nvcpus = 1\nmemory = "256M"\ndisk_size = "1G"\n' +
+    (guests === undefined ? '' : `vmm = "${guests}"\n`) +
+      '[log]\nlevel = "debug"\n[defaults]\nvcpus = 1\nmemory = "256M"\ndisk_size = "1G"\n' +
       // KVM is the stub's to ignore; it saves the measurement that emulation needs.
-      `[qemu]\nacceleration = "${guests ? 'auto' : 'kvm'}"\n[rootfs]\ndriver = "${rootfs}"\n` +
+      `[qemu]\nacceleration = "${guests === undefined ? 'kvm' : 'auto'}"\n[rootfs]\ndriver = "${rootfs}"\n` +
       `[nat]\nuplinks = ["${uplink}"]\n` +
       `[capabilities]\n${without.map((id) => `${id} = false\n`).join('')}`,
   );
@@ -151,14 +164,22 @@ const furnish = async (
   };
   const socketPath = join(runtime, 'banger.sock');
   const { product, preload } = kit;
-  const daemon = { product, socketPath, preload, env, logPath: join(root, 'daemon.out') };
+  const logPath = join(root, 'daemon.out');
+  const daemon = {
+    ...{ product, socketPath, preload, env, logPath },
+    ...(cpuinfo === undefined ? {} : { cpuinfo }),
+  };
   return { root, state, control, daemon, uplink };
 };
 
-const makeShims = async ({ shim }: CrashKit, control: string): Promise<string> => {
+const makeShims = async (
+  { shim }: CrashKit,
+  control: string,
+  there: readonly string[],
+): Promise<string> => {
   const shims = join(control, 'shims');
   await mkdir(shims, { recursive: true });
-  for (const tool of tools) await symlink(shim, join(shims, tool));
+  for (const tool of there) await symlink(shim, join(shims, tool));
   return shims;
 };
 

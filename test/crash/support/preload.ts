@@ -110,11 +110,12 @@ Reflect.set(
 
 tracingChannel<string, CommandSpan>('banger:command').subscribe({
   start: (span) => {
-    const tool = basename(span.command[0] ?? '');
+    const [program = ''] = span.command;
+    const tool = program.includes('/dist/') ? `own/${basename(program)}` : basename(program);
     const arm = begin(span, `command/${tool}`);
     if (arm === undefined) return;
     // A VMM is meant to outlive the daemon: nothing waits for it.
-    const holds = arm.phase === 'during' && !tool.startsWith('qemu-system');
+    const holds = arm.phase === 'during' && !/^(qemu-system|firecracker)/.test(tool);
     const act = arm.mode === 'fail' ? arm.how : holds ? 'hold' : undefined;
     if (act !== undefined) starting.act = act;
     if (arm.mode !== 'fail') return;

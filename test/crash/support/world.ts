@@ -23,6 +23,8 @@ const isIdle = (line: string, daemonPid: number | undefined): boolean =>
   /^link bgr-\w+br$/.test(line) ||
   (line.startsWith('iptables-save') && line.includes(' forwarding ')) ||
   line.startsWith('sysctl ') ||
+  // Firecracker's double's own: they go with the VM's folder.
+  /^socket .*\/double\//.test(line) ||
   (line.startsWith('socket ') && line.endsWith('/banger.sock'));
 
 /** What is known of a world outlives the host's power. */

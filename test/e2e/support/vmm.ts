@@ -1,10 +1,11 @@
-import { chmod, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   chardev,
   firecrackerVsock,
   type Connect,
 } from '../../../capabilities/vsock-agent/connect.ts';
+import { writeCpuinfo } from '../../support/cpuinfo.ts';
 import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
 
 /**
@@ -51,8 +52,7 @@ export const spareStream = async (stateDirectory: string): Promise<Connect> => {
 const withDouble = async (product: string, folder: string): Promise<string> => {
   await buildDouble(folder);
   const cpuinfo = join(folder, 'cpuinfo');
-  const own = await readFile('/proc/cpuinfo', 'utf8');
-  await writeFile(cpuinfo, own.replaceAll(/^(flags\s*:.*)$/gm, '$1 svm'));
+  await writeCpuinfo(cpuinfo);
   const banger = join(product, 'bin', 'banger');
   const itself = `${banger}-itself`;
   await rename(banger, itself);

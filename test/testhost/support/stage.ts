@@ -85,7 +85,8 @@ const closure = async (names: readonly string[]): Promise<Map<string, string>> =
   return found;
 };
 
-const bringImage = async (cache: string, exec: Executor): Promise<void> => {
+/** @param cache gets the default image and its kernel, built where they are not */
+export const bringImage = async (cache: string, exec: Executor): Promise<void> => {
   await using world = await createWorld();
   await world.ok(['image', 'build', image], { timeoutMs: 900_000 });
   const images = JSON.parse(await world.ok(['image', 'list', '--json'])) as readonly ImageInfo[];

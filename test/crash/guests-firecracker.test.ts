@@ -1,0 +1,4 @@
+import { killWithGuests } from './support/guests.ts';
+
+// Its double: see test/support/firecracker-double.
+killWithGuests('firecracker');
