@@ -1,5 +1,4 @@
 import { readFile, stat } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { BangerError } from '../errors.ts';
 import type { Executor } from './executor.ts';
@@ -10,9 +9,16 @@ export interface KvmPlaces {
   readonly kvm: string;
   /** Lines as of group(5). */
   readonly group: string;
+  /** The user's name, which one without an entry in passwd(5) has not. */
+  readonly user: string | undefined;
 }
 
-const hostPlaces: KvmPlaces = { cpuinfo: '/proc/cpuinfo', kvm: '/dev/kvm', group: '/etc/group' };
+const hostPlaces = (): KvmPlaces => ({
+  cpuinfo: '/proc/cpuinfo',
+  kvm: '/dev/kvm',
+  group: '/etc/group',
+  user: process.env['USER'],
+});
 
 /** Why KVM is of no use, and how to mend it. */
 interface KvmObstacle {
@@ -51,7 +57,7 @@ const virtualizationFlag = async (cpuinfo: string): Promise<'vmx' | 'svm' | unde
  */
 export const kvmObstacle = async (
   { check }: KvmCheck,
-  places: KvmPlaces = hostPlaces,
+  places: KvmPlaces = hostPlaces(),
 ): Promise<KvmObstacle | undefined> => {
   const flag = await virtualizationFlag(places.cpuinfo);
   if (flag === undefined) {
@@ -86,13 +92,12 @@ const absent = ({ kvm }: KvmPlaces, flag: 'vmx' | 'svm'): KvmObstacle => ({
 });
 
 /** Who may: the members of the group that the device has, which is `kvm` by udev's rules. */
-const forbidden = async ({ kvm, group }: KvmPlaces): Promise<KvmObstacle> => {
+const forbidden = async ({ kvm, group, user }: KvmPlaces): Promise<KvmObstacle> => {
   const { mode, gid } = await stat(kvm);
-  const { username } = userInfo();
   const lines = (await readFile(group, 'utf8')).split('\n').map((line) => line.split(':'));
   const [name = String(gid), , , members = ''] = lines.find(([, , id]) => Number(id) === gid) ?? [];
   const detail = `no permission for ${kvm}, which is for`;
-  const join = (of: string): string => `sudo usermod -aG ${of} ${username}`;
+  const join = (of: string): string => `sudo usermod -aG ${of} ${user ?? '$USER'}`;
   const again = 'log in again, and: banger daemon stop';
   if ((mode & 0o060) !== 0o060 || gid === 0) {
     return {
@@ -100,9 +105,9 @@ const forbidden = async ({ kvm, group }: KvmPlaces): Promise<KvmObstacle> => {
       remedy: `Run: sudo chgrp kvm ${kvm} && sudo chmod 0660 ${kvm} && ${join('kvm')}; then ${again}`,
     };
   }
-  return members.split(',').includes(username)
+  return user !== undefined && members.split(',').includes(user)
     ? {
-        detail: `${detail} the group ${name}, which ${username} had not joined at login`,
+        detail: `${detail} the group ${name}, which ${user} had not joined at login`,
         remedy: `For its membership to count, ${again}`,
       }
     : { detail: `${detail} the group ${name}`, remedy: `Run: ${join(name)}; then ${again}` };

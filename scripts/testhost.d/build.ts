@@ -40,7 +40,9 @@ const keysOf = async (exec: Executor) => {
   const node = [process.version, (await stat(process.execPath)).size];
   const packages = hash('packages', packagesRecipe, builderVersion);
   const kernel = hash('kernel', kernelRecipe, builderVersion);
-  const disk = hash('disk', recipe, packages, kernel, node, builderVersion);
+  // A bundle has a module's names in another order.
+  const named = Object.entries(recipe).sort(([a], [b]) => a.localeCompare(b));
+  const disk = hash('disk', named, packages, kernel, node, builderVersion);
   // A saved machine is QEMU's own format, and its clock counts the ticks of this CPU.
   const qemu = (await exec.run('qemu-system-x86_64', ['--version'])).stdout;
   const template = hash('template', disk, qemu, cpus()[0]?.model, machineVersion);

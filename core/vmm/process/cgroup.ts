@@ -50,13 +50,16 @@ export const cgroupParent = async (
   return own === undefined ? undefined : join(mount, own, name);
 };
 
+/** Not ours to change, or as many as were allowed (cgroup.max.descendants). */
+const denials = ['EACCES', 'EPERM', 'EROFS', 'EAGAIN'];
+
 /** cgroups(7): the folder is what there is to make. @returns false where we may not */
 export const makeCgroup = async (path: string): Promise<boolean> => {
   try {
     await mkdir(path, { recursive: true });
     return true;
   } catch (error) {
-    if (['EACCES', 'EPERM', 'EROFS'].includes(codeOf(error) ?? '')) return false;
+    if (denials.includes(codeOf(error) ?? '')) return false;
     throw error;
   }
 };
@@ -92,7 +95,7 @@ const remove = async (path: string): Promise<boolean> => {
     const code = codeOf(error);
     if (code === 'EBUSY' || code === 'ENOTEMPTY') return false;
     // The daemon of a user whose delegation has ended leaves what is not his any more.
-    if (code === 'ENOENT' || code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return true;
+    if (code === 'ENOENT' || denials.includes(code ?? '')) return true;
     throw error;
   }
 };

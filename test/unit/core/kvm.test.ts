@@ -1,9 +1,11 @@
 import { chmod, chown, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { constants, tmpdir, userInfo } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { kvmObstacle, type KvmPlaces } from '../../../core/host/kvm.ts';
 import { itUnless } from '../../support/skip.ts';
+
+const username = 'dev';
 
 describe('KVM', () => {
   let folder: string;
@@ -11,7 +13,7 @@ describe('KVM', () => {
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'banger-kvm-'));
     const [cpuinfo, kvm, group] = ['cpuinfo', 'kvm', 'group'].map((name) => join(folder, name));
-    places = { cpuinfo: cpuinfo ?? '', kvm: kvm ?? '', group: group ?? '' };
+    places = { cpuinfo: cpuinfo ?? '', kvm: kvm ?? '', group: group ?? '', user: username };
     await writeFile(places.cpuinfo, 'processor\t: 0\nflags\t\t: fpu svm sse\nbugs\t\t:\n');
     await writeFile(places.kvm, '');
     await writeFile(places.group, 'root:x:0:\n');
@@ -75,7 +77,6 @@ describe('KVM', () => {
 
   describe('whose device we may not open', () => {
     const forbidden = () => obstacle(`open ${String(constants.errno.EACCES)}`);
-    const { username } = userInfo();
     const noRoot = process.getuid?.() === 0 ? undefined : 'only root gives files to groups';
 
     it('is given to its group where it is its owner’s alone', async () => {

@@ -16,7 +16,12 @@ describe('acceleration', () => {
     const cpuinfo = join(folder, 'cpuinfo');
     await writeFile(cpuinfo, `flags\t: ${flags}\n`);
     const kvm = { check: () => Promise.resolve(said) };
-    return chooseAcceleration(setting, kvm, { cpuinfo, kvm: '/dev/kvm', group: '/etc/group' });
+    return chooseAcceleration(setting, kvm, {
+      cpuinfo,
+      kvm: '/dev/kvm',
+      group: '/etc/group',
+      user: 'dev',
+    });
   };
   const absent = `open ${String(constants.errno.ENOENT)}`;
 
