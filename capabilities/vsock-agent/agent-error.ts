@@ -23,3 +23,8 @@ export class AgentError extends Error {
     );
   }
 }
+
+export function silent(deadlineMs: number, cause?: unknown): AgentError {
+  const given = cause === undefined ? {} : { cause };
+  return new AgentError('AGENT_SILENT', `no answer from the guest in ${deadlineMs} ms`, given);
+}

@@ -7,7 +7,7 @@ import {
   type GuestStats,
   type ListeningPorts,
 } from '../../core/plugin-api/index.ts';
-import { AgentError } from './agent-error.ts';
+import { AgentError, silent } from './agent-error.ts';
 import { cleanText } from './clean-text.ts';
 import { portsSchema, statsSchema } from './figures.ts';
 import type { ConnectionPool } from './pool.ts';
@@ -108,6 +108,9 @@ const RETRY_LAST_MS = 200;
 /** A guest that is not up yet never answers CLOSE: don't wait long to give its stream up. */
 const HEALTH_CLOSE_MS = 500;
 
+/** A guest that halts, or whose kernel hangs, has its agent's stream open and answers nothing. */
+const EXEC_ANSWER_MS = 60_000;
+
 export class Agent {
   readonly #pool: ConnectionPool;
 
@@ -168,8 +171,9 @@ export class Agent {
     if (user !== undefined) fields.push(['user', user]);
     if (pty) fields.push(['pty', `${pty.rows}x${pty.columns}`]);
     if (stdin === 'none') fields.push(['stdin', 'none']);
+    const options = { ...request, answerDeadlineMs: EXEC_ANSWER_MS };
     return exit(
-      await this.#run('exec', fields, request, (session) => {
+      await this.#run('exec', fields, options, (session) => {
         request.onSession?.(session);
         return stdin === 'none' || stdin === 'session' ? undefined : feedStdin(session, stdin);
       }),
@@ -252,10 +256,6 @@ export class Agent {
       lease.release();
     }
   }
-}
-
-function silent(deadlineMs: number, cause: unknown): AgentError {
-  return new AgentError('AGENT_SILENT', `no answer from the guest in ${deadlineMs} ms`, { cause });
 }
 
 function exit(end: SessionEnd): Exit {

@@ -2,6 +2,7 @@
 
 import { connect as connectSocket, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { deadlineSignal } from '../../core/plugin-api/index.ts';
 import { AgentError } from './agent-error.ts';
 
 export type Connect = (signal: AbortSignal) => Promise<Duplex>;
@@ -11,14 +12,23 @@ export function chardev(path: string): Connect {
   return (signal) => connectUnix(path, signal);
 }
 
+/** How long a guest may take to accept a stream. One that boots does when its driver is up, one that halts never. */
+const ACCEPT_MS = 60_000;
+
 /** Firecracker (and vhost-device-vsock): `CONNECT port`, `OK n`, then raw bytes. */
-export function firecrackerVsock(path: string, port: number): Connect {
+export function firecrackerVsock(path: string, port: number, acceptMs = ACCEPT_MS): Connect {
   return async (signal) => {
     const socket = await connectUnix(path, signal);
     try {
       // In one write: it is parsed as one.
       socket.write(`CONNECT ${port}\n`);
-      const answer = await readLine(socket, signal);
+      const answer = await readLine(socket, deadlineSignal(acceptMs, signal)).catch(
+        (error: unknown) => {
+          signal.throwIfAborted();
+          if (error instanceof AgentError) throw error;
+          throw unreachable(path, `the guest accepts no stream in ${acceptMs} ms`);
+        },
+      );
       if (!answer.startsWith('OK ')) throw unreachable(path, `answered ${JSON.stringify(answer)}`);
       return socket;
     } catch (error) {

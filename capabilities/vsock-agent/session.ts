@@ -1,7 +1,7 @@
 // One session, from OPEN to the frame that ends it.
 
 import { randomBytes } from 'node:crypto';
-import { AgentError } from './agent-error.ts';
+import { AgentError, silent } from './agent-error.ts';
 import type { Connection, FrameHandler } from './connection.ts';
 import { BODY_MAX, FrameType, ID_SIZE, type Frame } from './frames.ts';
 import { StdinWindow } from './stdin-window.ts';
@@ -18,6 +18,8 @@ export interface SessionOptions {
   readonly onStderr?: Sink | undefined;
   readonly onOpened?: ((pid: number) => void) | undefined;
   readonly closeDeadlineMs?: number | undefined;
+  /** For the guest's first word to OPEN; where absent it may take its time. */
+  readonly answerDeadlineMs?: number | undefined;
 }
 
 export type Exit =
@@ -67,6 +69,7 @@ export class Session implements FrameHandler {
   #ended = false;
   #closeReason: unknown;
   #closeTimer: NodeJS.Timeout | undefined;
+  #answerTimer: NodeJS.Timeout | undefined;
   readonly #onAbort = (): void => this.close(this.#options.signal?.reason);
 
   constructor(connection: Connection, open: Buffer, options: SessionOptions) {
@@ -78,6 +81,13 @@ export class Session implements FrameHandler {
     });
     connection.attach(this);
     options.signal?.addEventListener('abort', this.#onAbort);
+    const { answerDeadlineMs } = options;
+    if (answerDeadlineMs !== undefined) {
+      const late = silent(answerDeadlineMs);
+      this.#answerTimer = setTimeout(() => {
+        this.close(late);
+      }, answerDeadlineMs);
+    }
     this.#post(FrameType.open, open);
   }
 
@@ -123,6 +133,7 @@ export class Session implements FrameHandler {
   }
 
   async onFrame(frame: Frame): Promise<void> {
+    clearTimeout(this.#answerTimer);
     const { body, type } = frame;
     switch (type) {
       case FrameType.stdout:
@@ -196,6 +207,7 @@ export class Session implements FrameHandler {
     if (this.#ended) return false;
     this.#ended = true;
     clearTimeout(this.#closeTimer);
+    clearTimeout(this.#answerTimer);
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     this.#window.close();
     this.#mute();

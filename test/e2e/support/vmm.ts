@@ -7,6 +7,7 @@ import {
 } from '../../../capabilities/vsock-agent/connect.ts';
 import { writeCpuinfo } from '../../support/cpuinfo.ts';
 import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
+import type { Reason } from '../../support/reasons.ts';
 
 /**
  * What the suite's VMs run on: `qemu`, or what BANGER_TEST_VMM says. `firecracker` is that of BANGER_TEST_FIRECRACKER,
@@ -19,6 +20,12 @@ const realFirecracker = process.env['BANGER_TEST_FIRECRACKER'];
 /** The program that a VM's process is. */
 export const vmmProgram =
   testVmm === 'qemu' ? 'qemu-system' : realFirecracker === undefined ? 'node' : 'firecracker';
+
+/** Why a guest's agent cannot be reached by virtio-serial ports: the double's guest has them, a real one's has vsock. */
+export const noPorts: Reason =
+  testVmm === 'firecracker' && realFirecracker !== undefined
+    ? 'a real Firecracker has no ports'
+    : undefined;
 
 /** Lines that a world's config.toml has before those that a test wrote. */
 export const linesBefore = testVmm === 'qemu' ? 0 : 1;

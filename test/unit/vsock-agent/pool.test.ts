@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Agent } from '../../../capabilities/vsock-agent/agent.ts';
 import { AgentError } from '../../../capabilities/vsock-agent/agent-error.ts';
 import { chardev, firecrackerVsock } from '../../../capabilities/vsock-agent/connect.ts';
+import { Connection } from '../../../capabilities/vsock-agent/connection.ts';
 import {
   encodeFrame,
   FrameDecoder,
@@ -11,6 +12,7 @@ import {
   NOBODY,
 } from '../../../capabilities/vsock-agent/frames.ts';
 import { ConnectionPool } from '../../../capabilities/vsock-agent/pool.ts';
+import { openSession } from '../../../capabilities/vsock-agent/session.ts';
 import { startFakeGuest, type FakeGuest } from './fake-guest.ts';
 
 const guests: FakeGuest[] = [];
@@ -124,6 +126,45 @@ describe('waitReady', () => {
     abort.abort(new Error('enough'));
     await expect(ready).rejects.toThrow('enough');
     agent.close();
+  });
+});
+
+describe('a guest that halts', () => {
+  it('is not waited for by a command that it has never answered', async () => {
+    const guest = await fakeGuest((socket) => socket.resume());
+    const connection = new Connection(await chardev(guest.path)(new AbortController().signal));
+    const options = { answerDeadlineMs: 30, closeDeadlineMs: 30 };
+    await expect(openSession(connection, 'exec', [], options).result).rejects.toMatchObject({
+      code: 'AGENT_SILENT',
+      message: 'no answer from the guest in 30 ms',
+    });
+    expect(connection.usable).toBe(false);
+  });
+
+  it('has all the time once it has answered', async () => {
+    const guest = await fakeGuest((socket) => {
+      const decoder = new FrameDecoder();
+      socket.on('data', (data) => {
+        for (const { id, type } of decoder.push(data)) {
+          if (type !== FrameType.open) continue;
+          socket.write(encodeFrame(id, FrameType.opened, Buffer.alloc(4)));
+          setTimeout(() => socket.write(encodeFrame(id, FrameType.exit, Buffer.from([0, 7]))), 90);
+        }
+      });
+    });
+    const connection = new Connection(await chardev(guest.path)(new AbortController().signal));
+    const { result } = openSession(connection, 'exec', [], { answerDeadlineMs: 30 });
+    expect(await result).toEqual({ kind: 'exit', code: 7 });
+    connection.destroy();
+  });
+
+  it('accepts no stream, and that is told', async () => {
+    const guest = await fakeGuest((socket) => socket.resume());
+    const connect = firecrackerVsock(guest.path, 1024, 30);
+    await expect(connect(new AbortController().signal)).rejects.toMatchObject({
+      code: 'AGENT_UNREACHABLE',
+      message: expect.stringContaining('the guest accepts no stream in 30 ms') as string,
+    });
   });
 });
 
