@@ -165,6 +165,21 @@ describeUnless(
       await banger.cli(['vm', 'exec', 'box', '--', 'sh', '-c', 'kill -INT 1']);
       await stopped();
       expect((await banger.show('box')).lastError).toBeNull();
+    });
+
+    it('are said to answer nothing when they have halted, and stop all the same', async () => {
+      await banger.ok(['vm', 'start', 'box']);
+      // reboot(2), LINUX_REBOOT_CMD_POWER_OFF: the image has no program that asks for it.
+      const halt = 'syscall(169, 0xfee1dead, 672274793, 0x4321fedc, 0)';
+      const halting = banger.cli(['vm', 'exec', 'box', '--', 'perl', '-e', halt]);
+      await pollUntil('the guest to halt', 60_000, async () =>
+        (await banger.ok(['vm', 'logs', 'box'])).includes('System halted') ? true : undefined,
+      );
+      const { code, stderr } = await banger.cli(['vm', 'exec', 'box', '--', 'true']);
+      expect(code).toBe(125);
+      expect(stderr).toMatch(/no answer from the guest in 60000 ms|accepts no stream in 60000 ms/);
+      await banger.ok(['vm', 'stop', 'box']);
+      await halting;
       await banger.ok(['vm', 'delete', 'box']);
       expect(await banger.ok(['doctor', '--leaks'])).toBe('Nothing leaks.');
       await banger.ok(['daemon', 'stop']);
