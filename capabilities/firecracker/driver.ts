@@ -20,6 +20,7 @@ import { createHandle } from './handle.ts';
 import { assertBootable } from './kernel-format.ts';
 import type { Limits } from './limits.ts';
 import { firecrackerMarks } from './marks.ts';
+import { linkFiles, staged } from './stage.ts';
 import { formatVersion, isAtLeast, oldest, versionOf } from './version.ts';
 
 export interface FirecrackerOptions {
@@ -95,9 +96,11 @@ export const createFirecrackerDriver = ({
     probe,
 
     boot: async ({ vm, machine }, claims: VmmClaims) => {
-      const calls = configuration(machine, version, limits);
+      const stage = staged(machine);
+      const calls = configuration(stage.machine, version, limits);
       if (machine.kernel !== undefined) await assertBootable(machine.kernel.path);
       const folder = await ensureVmmFolder(directory, vm.id, claims);
+      await linkFiles(folder, stage);
       const socket = join(folder, apiSocket);
       return launchVmm(firecrackerMarks, { exec, instance }, claims, {
         vmId: vm.id,

@@ -12,6 +12,7 @@ import {
 import { instanceState, send } from './api/client.ts';
 import { apiSocket, vsockSocket } from './configure.ts';
 import { exitOf, type ExitSource } from './exit.ts';
+import { stagedDrive } from './stage.ts';
 
 /** How long a guest may take to come to its end after Ctrl-Alt-Del, milliseconds. */
 const shutdownMs = 3_000;
@@ -47,8 +48,8 @@ export const createHandle = (
     isPaused: async () => (await instanceState(socket, deadlineSignal(answerMs))) === 'Paused',
     growDrive: async (drive, bytes, path) => {
       await growFile(path, bytes);
-      // Told its own path again, Firecracker looks at the size anew and tells the guest.
-      const body = { drive_id: drive, path_on_host: path };
+      // Told its path again, Firecracker looks at the size anew and tells the guest.
+      const body = { drive_id: drive, path_on_host: stagedDrive(drive) };
       await send(
         socket,
         { method: 'PATCH', path: `/drives/${drive}`, body },

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { components } from '../../../capabilities/firecracker/api/types.ts';
 import { encodeCpio } from '../../../capabilities/vsock-agent/cpio.ts';
@@ -49,7 +49,8 @@ const emulated = (tscKhz: string): string[] => [
  * initrd leaves out under Firecracker is added, as a second archive, whose files win.
  */
 const withPorts = async (initrd: string, kernel: string, to: string): Promise<void> => {
-  const folder = dirname(kernel);
+  // Beside the kernel itself, not beside a name for it.
+  const folder = dirname(await realpath(kernel));
   const spec = JSON.parse(readFileSync(join(folder, 'kernel.json'), 'utf8')) as {
     initrdModules: readonly string[];
   };
