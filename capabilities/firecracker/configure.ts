@@ -43,6 +43,19 @@ const bootArgs = [
 /** Virtio disks get their letters in the order in which the API hears of them. */
 const deviceOf = (index: number): string => `/dev/vd${'abcdefghijklmnopqrstuvwxyz'.charAt(index)}`;
 
+export const hasConsole = (version: Version): boolean => isAtLeast(version, serialSince);
+
+export const metricsRequest: ApiRequest = {
+  method: 'PUT',
+  path: '/metrics',
+  body: { metrics_path: metrics },
+};
+
+export const consoleRequests = (version: Version): ApiRequest[] =>
+  hasConsole(version)
+    ? [{ method: 'PUT', path: '/serial', body: { serial_out_path: console } }]
+    : [];
+
 /**
  * What Firecracker is told before the start, in order.
  * @param version fields that it does not know are left out
@@ -67,15 +80,13 @@ export const configuration = (
     toldBy === undefined ? [] : [`${toldBy}=${deviceOf(index)}`],
   );
   return [
-    { method: 'PUT', path: '/metrics', body: { metrics_path: metrics } },
+    metricsRequest,
     {
       method: 'PUT',
       path: '/machine-config',
       body: { vcpu_count: machine.vcpus, mem_size_mib: machine.memoryMib },
     },
-    ...(isAtLeast(version, serialSince)
-      ? [{ method: 'PUT', path: '/serial', body: { serial_out_path: console } } as const]
-      : []),
+    ...consoleRequests(version),
     {
       method: 'PUT',
       path: '/boot-source',
@@ -136,5 +147,3 @@ export const configuration = (
       : []),
   ];
 };
-
-export const hasConsole = (version: Version): boolean => isAtLeast(version, serialSince);

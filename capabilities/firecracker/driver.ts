@@ -9,17 +9,19 @@ import {
   type Executor,
   type Instance,
   type VmmDriver,
+  type VmmHandle,
   type VmmClaims,
   type VmmIdentity,
   type VmmObserved,
   type VmmProbe,
 } from '../../core/plugin-api/index.ts';
-import { isNobody, send } from './api/client.ts';
+import { isNobody, send, type ApiRequest } from './api/client.ts';
 import { apiSocket, configuration, hasConsole, vsockSocket } from './configure.ts';
 import { createHandle } from './handle.ts';
 import { assertBootable } from './kernel-format.ts';
 import type { Limits } from './limits.ts';
 import { firecrackerMarks } from './marks.ts';
+import { loadRequests, snapshotFiles, snapshotLinks } from './snapshot.ts';
 import { linkFiles, staged } from './stage.ts';
 import { formatVersion, isAtLeast, oldest, versionOf } from './version.ts';
 
@@ -34,6 +36,12 @@ export interface FirecrackerOptions {
 /** Before QEMU, which says 10. */
 const preference = 20;
 const retryMs = 4;
+
+const instanceStart: ApiRequest = {
+  method: 'PUT',
+  path: '/actions',
+  body: { action_type: 'InstanceStart' },
+};
 
 const unusable = (detail: string, remedy: string): VmmProbe => ({
   usable: false,
@@ -89,6 +97,30 @@ export const createFirecrackerDriver = ({
     return { usable: true, preference, detail: `version ${formatVersion(found)}` };
   };
 
+  /** @param calls what it is told, the last of which has the guest run */
+  const launch = (
+    vmId: string,
+    folder: string,
+    claims: VmmClaims,
+    calls: readonly ApiRequest[],
+  ): Promise<VmmHandle> => {
+    const socket = join(folder, apiSocket);
+    return launchVmm(firecrackerMarks, { exec, instance }, claims, {
+      vmId,
+      binary,
+      folder,
+      sockets: [apiSocket, vsockSocket, ...snapshotFiles],
+      metrics: true,
+      argsOf: (name) => ['--id', name, '--api-sock', apiSocket],
+      connect: async (child, signal) => {
+        const [first, ...others] = calls;
+        if (first !== undefined) await whenThere(() => send(socket, first, signal), signal);
+        for (const call of others) await send(socket, call, signal);
+        return createHandle(folder, child, hasConsole(version), { child });
+      },
+    });
+  };
+
   return {
     id: 'firecracker',
     diskFormats: ['raw'],
@@ -100,24 +132,15 @@ export const createFirecrackerDriver = ({
       const calls = configuration(stage.machine, version, limits);
       if (machine.kernel !== undefined) await assertBootable(machine.kernel.path);
       const folder = await ensureVmmFolder(directory, vm.id, claims);
-      await linkFiles(folder, stage);
-      const socket = join(folder, apiSocket);
-      return launchVmm(firecrackerMarks, { exec, instance }, claims, {
-        vmId: vm.id,
-        binary,
-        folder,
-        sockets: [apiSocket, vsockSocket],
-        metrics: true,
-        argsOf: (name) => ['--id', name, '--api-sock', apiSocket],
-        connect: async (child, signal) => {
-          const [first, ...others] = calls;
-          if (first !== undefined) await whenThere(() => send(socket, first, signal), signal);
-          for (const call of others) await send(socket, call, signal);
-          const start = { action_type: 'InstanceStart' } as const;
-          await send(socket, { method: 'PUT', path: '/actions', body: start }, signal);
-          return createHandle(folder, child, hasConsole(version), { child });
-        },
-      });
+      await linkFiles(folder, stage.files);
+      return launch(vm.id, folder, claims, [...calls, instanceStart]);
+    },
+
+    restore: async ({ vm, machine }, snapshot, claims) => {
+      const calls = loadRequests(machine, version);
+      const folder = await ensureVmmFolder(directory, vm.id, claims);
+      await linkFiles(folder, [...staged(machine).files, ...snapshotLinks(snapshot)]);
+      return launch(vm.id, folder, claims, calls);
     },
 
     attach: async ({ vm }, claims) => {

@@ -12,6 +12,7 @@ import {
 import { instanceState, send } from './api/client.ts';
 import { apiSocket, vsockSocket } from './configure.ts';
 import { exitOf, type ExitSource } from './exit.ts';
+import { createSnapshot } from './snapshot.ts';
 import { stagedDrive } from './stage.ts';
 
 /** How long a guest may take to come to its end after Ctrl-Alt-Del, milliseconds. */
@@ -46,6 +47,7 @@ export const createHandle = (
     pause: () => setState('Paused'),
     resume: () => setState('Resumed'),
     isPaused: async () => (await instanceState(socket, deadlineSignal(answerMs))) === 'Paused',
+    snapshot: (to, signal) => createSnapshot(socket, folder, to, signal),
     growDrive: async (drive, bytes, path) => {
       await growFile(path, bytes);
       // Told its path again, Firecracker looks at the size anew and tells the guest.

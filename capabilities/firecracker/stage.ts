@@ -36,7 +36,7 @@ export const staged = (machine: MachineSpec): Stage => {
 };
 
 /** Puts them into the folder, in the place of an earlier run's. */
-export const linkFiles = async (folder: string, { files }: Stage): Promise<void> => {
+export const linkFiles = async (folder: string, files: Stage['files']): Promise<void> => {
   for (const { name, target } of files) {
     await rm(join(folder, name), { force: true });
     await symlink(target, join(folder, name));

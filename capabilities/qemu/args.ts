@@ -54,12 +54,33 @@ const nic = ({ id, tap, mac }: Nic): string[] => [
   `virtio-net-device,netdev=${id},mac=${mac}`,
 ];
 
-/** QEMU's arguments for a microvm; socket and log paths are relative to the VM's folder, its cwd. */
+/** What the guest begins with. */
+const boot = (
+  kernelPath: string,
+  { initrd, drives, bootArgs: more }: MachineSpec,
+  acceleration: Acceleration,
+  tscKhz: number | undefined,
+): string[] => [
+  '-kernel',
+  kernelPath,
+  ...(initrd === undefined ? [] : ['-initrd', initrd]),
+  '-append',
+  [
+    ...bootArgs(acceleration, tscKhz),
+    ...drives.flatMap(({ id, toldBy }) => (toldBy === undefined ? [] : [`${toldBy}=serial=${id}`])),
+    ...more,
+  ].join(' '),
+];
+
+/**
+ * QEMU's arguments for a microvm; socket and log paths are relative to the VM's folder, its cwd.
+ * @param kernelPath undefined: it waits for a state to go on from
+ */
 export const qemuArgs = (
   name: string,
   vmId: string,
   machine: MachineSpec,
-  kernelPath: string,
+  kernelPath: string | undefined,
   acceleration: Acceleration,
   tscKhz: number | undefined,
 ): string[] => [
@@ -91,9 +112,6 @@ export const qemuArgs = (
   '-serial',
   // A pipe that leads to console.log, within a bound: see core/vmm/process/native/bounded-output.c.
   'file:/proc/self/fd/3',
-  '-kernel',
-  kernelPath,
-  ...(machine.initrd === undefined ? [] : ['-initrd', machine.initrd]),
   ...machine.drives.flatMap(drive),
   ...machine.nics.flatMap(nic),
   '-device',
@@ -107,12 +125,7 @@ export const qemuArgs = (
   // Never inflated: it is there for what the guest reports as free, which goes back to the host.
   '-device',
   'virtio-balloon-device,deflate-on-oom=on,free-page-reporting=on',
-  '-append',
-  [
-    ...bootArgs(acceleration, tscKhz),
-    ...machine.drives.flatMap(({ id, toldBy }) =>
-      toldBy === undefined ? [] : [`${toldBy}=serial=${id}`],
-    ),
-    ...machine.bootArgs,
-  ].join(' '),
+  ...(kernelPath === undefined
+    ? ['-incoming', 'defer']
+    : boot(kernelPath, machine, acceleration, tscKhz)),
 ];

@@ -19,6 +19,7 @@ import {
 import { chooseAcceleration } from './acceleration.ts';
 import { agentPorts, agentSocket, qemuArgs, qmpSocket } from './args.ts';
 import { createHandle } from './handle.ts';
+import { loadState, migrationMs, migrationSocket } from './migration.ts';
 import { qemuMarks } from './marks.ts';
 import { Qmp } from './qmp.ts';
 
@@ -37,24 +38,37 @@ export const createQemuDriver = (
   const { directory, exec, instance, binary } = options;
   const kvm = kvmCheck(exec);
 
-  const boot = async (operation: StartOperation, claims: VmmClaims): Promise<VmmHandle> => {
+  /** @param snapshot what the guest goes on from, instead of booting */
+  const launch = async (
+    operation: StartOperation,
+    claims: VmmClaims,
+    snapshot?: string,
+  ): Promise<VmmHandle> => {
     const { vm, machine } = operation;
-    if (machine.kernel === undefined)
+    const kernelPath = snapshot === undefined ? machine.kernel?.path : undefined;
+    if (snapshot === undefined && kernelPath === undefined)
       throw new BangerError('KERNEL_UNKNOWN', 'no capability has named a kernel for this VM');
     const acceleration = await chooseAcceleration(options.acceleration, kvm);
     if (acceleration.kind === 'tcg')
       operation.notice(`no KVM: ${acceleration.why}; QEMU emulates the CPU (TCG), which is slower`);
     const tscKhz = acceleration.kind === 'tcg' ? await options.tscKhz() : undefined;
     const folder = await ensureVmmFolder(directory, vm.id, claims);
-    const kernelPath = machine.kernel.path;
     return launchVmm(qemuMarks, { exec, instance }, claims, {
       vmId: vm.id,
       binary,
       folder,
-      sockets: [qmpSocket, ...Array.from({ length: agentPorts }, (_, port) => agentSocket(port))],
+      sockets: [
+        qmpSocket,
+        migrationSocket,
+        ...Array.from({ length: agentPorts }, (_, port) => agentSocket(port)),
+      ],
       argsOf: (name) => qemuArgs(name, vm.id, machine, kernelPath, acceleration, tscKhz),
-      connect: async (child, signal) =>
-        createHandle(folder, await Qmp.connect(join(folder, qmpSocket), signal), child, child),
+      deadlineMs: snapshot === undefined ? controlDeadlineMs : migrationMs,
+      connect: async (child, signal) => {
+        const qmp = await Qmp.connect(join(folder, qmpSocket), signal);
+        if (snapshot !== undefined) await loadState(qmp, folder, snapshot, signal);
+        return createHandle(folder, qmp, child, child);
+      },
     });
   };
 
@@ -80,7 +94,8 @@ export const createQemuDriver = (
       const detail = `TCG: ${why}`;
       return remedy === undefined ? { ...usable, detail } : { ...usable, detail, remedy };
     },
-    boot,
+    boot: (operation, claims) => launch(operation, claims),
+    restore: (operation, snapshot, claims) => launch(operation, claims, snapshot),
     attach: async ({ vm }, claims) => {
       const found = await findVmm(qemuMarks, instance, vm.id, claims);
       if (found === undefined) return undefined;

@@ -10,6 +10,7 @@ import {
 } from '../../core/plugin-api/index.ts';
 import { join } from 'node:path';
 import { agentPorts, agentSocket } from './args.ts';
+import { saveState } from './migration.ts';
 import type { Qmp } from './qmp.ts';
 
 /** How long QEMU may take to write back and end after `quit`, milliseconds. */
@@ -19,6 +20,8 @@ const goneMs = 30_000;
 
 /** Of query-status; qapi/run-state.json has the rest. */
 const status = z.object({ status: z.string() });
+/** Where its CPUs stand still: after `stop`, and after a snapshot of it. */
+const standing = new Set(['paused', 'postmigrate']);
 
 /** What the guest's own end looks like: with -no-reboot a reset ends QEMU, and lean guests end by one. */
 const cleanReasons: Readonly<Record<string, string>> = {
@@ -69,7 +72,8 @@ export const createHandle = (
     resume: async () => {
       await qmp.execute('cont');
     },
-    isPaused: async () => status.parse(await qmp.execute('query-status')).status === 'paused',
+    isPaused: async () => standing.has(status.parse(await qmp.execute('query-status')).status),
+    snapshot: (to, signal) => saveState(qmp, folder, to, signal),
     growDrive: async (drive, bytes) => {
       await qmp.execute('block_resize', { device: drive, size: bytes });
     },

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   BangerError,
   messageOf,
@@ -13,6 +14,9 @@ import { readAgentLog } from './agent-log.ts';
 import { chardev, firecrackerVsock, type Connect } from './connect.ts';
 import { ConnectionPool } from './pool.ts';
 import type { Session } from './session.ts';
+
+/** As much as Linux's generator takes for a whole seed: BLAKE2S_HASH_SIZE in drivers/char/random.c. */
+const entropyBytes = 32;
 
 /** The agent's errors as those that a user can act on. */
 const translate = (error: unknown): unknown => {
@@ -108,7 +112,8 @@ const asGuest = (agent: Agent): Guest => ({
     translated(() => agent.tar({ path, onData: onChunk, onNote, signal })),
   untar: ({ path, name }, source, signal) =>
     translated(() => agent.untar({ path, name, source, signal })),
-  setClock: (now, signal) => translated(() => agent.identify({ clockMs: now, signal })),
+  renew: (now, signal) =>
+    translated(() => agent.identify({ clockMs: now, entropy: randomBytes(entropyBytes), signal })),
   shutdown: (signal) => translated(() => agent.shutdown(signal)),
 });
 

@@ -7,8 +7,8 @@ import type { LifecycleDeps } from './deps.ts';
 import { guestOf } from './guest-of.ts';
 import { takeUp } from './take-up.ts';
 
-/** How long a guest may take to set its clock, milliseconds. */
-const clockMs = 10_000;
+/** How long a guest may take to set its clock and mix in what is random, milliseconds. */
+const renewMs = 10_000;
 
 const able = (
   { handles }: LifecycleDeps,
@@ -44,8 +44,8 @@ export const resumeVm = async (
   deps.vms.updateRun(vm.id, { state: 'running' });
   if (isAdopted) await takeUp(deps, { ...running, vm, runId: vm.run.runId ?? '' });
   try {
-    const deadline = deadlineSignal(clockMs, running.signal);
-    await guestOf(deps.registry, vm).setClock(Date.now(), deadline);
+    const deadline = deadlineSignal(renewMs, running.signal);
+    await guestOf(deps.registry, vm).renew(Date.now(), deadline);
   } catch (error) {
     running.notice(`the clock of VM '${vm.name}' may be late: ${messageOf(error)}`);
   }

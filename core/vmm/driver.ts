@@ -6,7 +6,7 @@ import type { ProcessIdentity } from '../host/executor.ts';
 /**
  * The driver contract. Order of calls, each awaited before the next:
  * 1. probe      before every boot, and whenever somebody asks; changes nothing
- * 2. boot       once per run, within the run's claims; or attach, after a restart of the daemon
+ * 2. boot       once per run, within the run's claims; or restore, or attach, after a restart of the daemon
  * 3. shutdown   any number of times, may race with `exited`
  * The claim that boot acquires is the hard kill: its cleanup ends the process.
  */
@@ -16,6 +16,16 @@ export interface VmmDriver<I = unknown, O = unknown> {
   readonly agentChannel: AgentChannel['kind'];
   probe(): Promise<VmmProbe>;
   boot(operation: StartOperation, claims: Claims<I, O>): Promise<VmmHandle>;
+  /**
+   * Where the VMM can, and then its handles have `snapshot`: as `boot`, but the guest goes on where a snapshot of it was
+   * taken. The machine has the same CPUs, memory and devices; taps may have other names; disks hold what they held then.
+   * Whatever the guest was connected to is gone, its clock is late, and its random generator that of each other guest
+   * that goes on from there: see `Guest.renew`.
+   * @param snapshot a folder that `VmmHandle.snapshot` has filled, of the same driver; it is only read, and has to stay
+   * as long as the guest runs
+   * @throws BangerError VMM_FAILED
+   */
+  restore?(operation: StartOperation, snapshot: string, claims: Claims<I, O>): Promise<VmmHandle>;
   /** The running VMM of that VM, or undefined when it is gone. */
   attach(operation: VmOperation, claims: Claims<I, O>): Promise<VmmHandle | undefined>;
 }
@@ -54,6 +64,12 @@ export interface VmmHandle {
   resume?(): Promise<void>;
   /** Whether they do; asked of one that was attached. */
   isPaused?(): Promise<boolean>;
+  /**
+   * Where the VMM can, of a guest that is paused, and stays so: all of it but its disks, into files in a folder that is
+   * there and empty. What it needs of the folder is its driver's own.
+   * @throws BangerError VMM_FAILED; the signal's reason
+   */
+  snapshot?(folder: string, signal: AbortSignal): Promise<void>;
   /** Where the VMM can: makes the drive of that id, and the file behind it, larger. */
   growDrive?(drive: string, bytes: number, path: string): Promise<void>;
 }

@@ -33,6 +33,16 @@ export type ApiRequest =
       readonly method: 'PUT';
       readonly path: '/actions';
       readonly body: Schemas['InstanceActionInfo'];
+    }
+  | {
+      readonly method: 'PUT';
+      readonly path: '/snapshot/create';
+      readonly body: Schemas['SnapshotCreateParams'];
+    }
+  | {
+      readonly method: 'PUT';
+      readonly path: '/snapshot/load';
+      readonly body: Schemas['SnapshotLoadParams'];
     };
 
 /** An answer has a line or two: more is not Firecracker's. */
@@ -62,6 +72,7 @@ const answerOf = (
   socketPath: string,
   { method, path, body }: Call,
   signal: AbortSignal,
+  silenceMs: number,
 ): Promise<{ status: number; text: string }> =>
   new Promise((resolve, reject) => {
     const json = body === undefined ? undefined : JSON.stringify(body);
@@ -71,7 +82,7 @@ const answerOf = (
       path,
       agent: false,
       signal,
-      timeout: answerMs,
+      timeout: silenceMs,
       // Always a length: Firecracker's server knows no chunks.
       headers:
         json === undefined
@@ -79,7 +90,7 @@ const answerOf = (
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) },
     });
     outgoing.once('timeout', () => {
-      outgoing.destroy(new Error(`no answer in ${String(answerMs)} ms`));
+      outgoing.destroy(new Error(`no answer in ${String(silenceMs)} ms`));
     });
     outgoing.once('error', reject);
     outgoing.once('response', (response) => {
@@ -102,22 +113,30 @@ export const isNobody = (error: unknown): boolean =>
   ['ENOENT', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '');
 
 /** @returns the body of what it answers */
-const exchange = async (socketPath: string, call: Call, signal: AbortSignal): Promise<string> => {
+const exchange = async (
+  socketPath: string,
+  call: Call,
+  signal: AbortSignal,
+  silenceMs = answerMs,
+): Promise<string> => {
   const what = `${call.method} ${call.path}`;
-  const { status, text } = await answerOf(socketPath, call, signal).catch((error: unknown) => {
-    signal.throwIfAborted();
-    if (isNobody(error)) throw error;
-    throw new BangerError(
-      'VMM_FAILED',
-      `Firecracker gives ${what} no answer that can be read: ${messageOf(error)}`,
-      { cause: error },
-    );
-  });
+  const { status, text } = await answerOf(socketPath, call, signal, silenceMs).catch(
+    (error: unknown) => {
+      signal.throwIfAborted();
+      if (isNobody(error)) throw error;
+      throw new BangerError(
+        'VMM_FAILED',
+        `Firecracker gives ${what} no answer that can be read: ${messageOf(error)}`,
+        { cause: error },
+      );
+    },
+  );
   if (status === 204 || status === 200) return text;
   throw new BangerError('VMM_FAILED', `Firecracker refuses ${what}: ${reasonOf(text)}`);
 };
 
 /**
+ * @param silenceMs how long it may take to answer
  * @throws BangerError VMM_FAILED, in Firecracker's words, or where there are none; an error of the socket where nobody
  * listens on it; the signal's reason
  */
@@ -125,8 +144,9 @@ export const send = async (
   socketPath: string,
   call: ApiRequest,
   signal: AbortSignal,
+  silenceMs?: number,
 ): Promise<void> => {
-  await exchange(socketPath, call, signal);
+  await exchange(socketPath, call, signal, silenceMs);
 };
 
 const instance = z.object({ state: z.enum(['Not started', 'Running', 'Paused']) });

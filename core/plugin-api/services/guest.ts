@@ -114,8 +114,12 @@ export interface Guest {
     source: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<void>;
-  /** For a guest whose time has stood still. @param now milliseconds since 1970 */
-  setClock(now: number, signal: AbortSignal): Promise<void>;
+  /**
+   * For a guest that has stood still, and that may have been copied meanwhile: its clock is set, and its random generator
+   * given what no other has, so that no two of them make the same keys.
+   * @param now milliseconds since 1970
+   */
+  renew(now: number, signal: AbortSignal): Promise<void>;
   /** Asks for a clean shutdown; returns when the guest has begun it. */
   shutdown(signal: AbortSignal): Promise<void>;
 }

@@ -9,7 +9,7 @@ const identity = z.discriminatedUnion('kind', [
     kind: z.literal('process'),
     /** In the process's arguments: it carries our instance's token and the claim's. */
     name: z.string(),
-    /** Sockets that the VMM does not remove when it is killed. */
+    /** Sockets, and what else goes with it, that the VMM does not remove when it is killed. */
     sockets: z.array(z.string()),
     /** The folder of its cgroup, should it have one. */
     cgroup: z.string().optional(),

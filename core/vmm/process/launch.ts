@@ -40,11 +40,13 @@ export interface Launch<T> {
   readonly binary: string;
   /** Its working folder, and where its logs are. */
   readonly folder: string;
-  /** Names of the sockets in the folder that it makes and does not remove. */
+  /** Names of the sockets in the folder, and of what else goes with the process, that it makes and does not remove. */
   readonly sockets: readonly string[];
   /** Whether it writes metrics, to descriptor 4. */
   readonly metrics?: boolean;
   argsOf(name: string): readonly string[];
+  /** How long `connect` may take, milliseconds. */
+  readonly deadlineMs?: number;
   /**
    * Connects to its control socket, and does what has to be done until the guest runs.
    * @param signal aborted at the deadline, when the start is cancelled, and when the process has ended
@@ -92,8 +94,10 @@ export const launchVmm = async <T>(
   marks: VmmMarks,
   { exec, instance }: { readonly exec: Executor; readonly instance: Instance },
   claims: VmmClaims,
-  { vmId, binary, folder, sockets, metrics = false, argsOf, connect }: Launch<T>,
+  launch: Launch<T>,
 ): Promise<T> => {
+  const { vmId, binary, folder, sockets, metrics = false, argsOf, connect } = launch;
+  const { deadlineMs = controlDeadlineMs } = launch;
   const token = newToken(8);
   const suffix = marks.suffixOf?.(vmId);
   const base = processName(instance.token, token);
@@ -126,7 +130,7 @@ export const launchVmm = async <T>(
           logPath,
         });
       });
-      const either = AbortSignal.any([deadlineSignal(controlDeadlineMs, signal), ended.signal]);
+      const either = AbortSignal.any([deadlineSignal(deadlineMs, signal), ended.signal]);
       const connecting = connect(child, either).catch(async (error: unknown) => {
         // Sockets are opened before all else is read: a closed one is followed by the process's end.
         await Promise.race([failed, delay(signal.aborted ? 0 : endingMs)]);

@@ -1,10 +1,13 @@
 import { chmod, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { firecrackerCapability } from '../../../capabilities/firecracker/index.ts';
+import { qemuCapability } from '../../../capabilities/qemu/index.ts';
 import {
   chardev,
   firecrackerVsock,
   type Connect,
 } from '../../../capabilities/vsock-agent/connect.ts';
+import type { Capability } from '../../../core/capability.ts';
 import { writeCpuinfo } from '../../support/cpuinfo.ts';
 import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
 import type { Reason } from '../../support/reasons.ts';
@@ -29,6 +32,15 @@ export const noPorts: Reason =
 
 /** Lines that a world's config.toml has before those that a test wrote. */
 export const linesBefore = testVmm === 'qemu' ? 0 : 1;
+
+/** The capability whose driver that is, and what its config has in a world. @param root of the world */
+export const vmmCapability = (root: string): { capability: Capability; config: object } =>
+  testVmm === 'qemu'
+    ? { capability: qemuCapability, config: {} }
+    : {
+        capability: firecrackerCapability,
+        config: { binary: realFirecracker ?? join(root, 'f', 'firecracker-now') },
+      };
 
 /** Adds to a world's config.toml what leads to that VMM. */
 export type Configure = (toml: string) => string;

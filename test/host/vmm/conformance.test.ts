@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, rmdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -187,6 +187,61 @@ for (const { capability, reason, config } of candidates) {
       await found?.resume?.();
       await found?.resume?.();
       expect(await found?.isPaused?.()).toBe(false);
+    });
+
+    it('goes on from a snapshot, in a process of its own, or has no such thing', async () => {
+      const handle = await world.boot(driver);
+      const { restore } = driver;
+      expect(handle.snapshot === undefined).toBe(restore === undefined);
+      if (handle.snapshot === undefined || restore === undefined) return;
+      const snapshot = join(folder, 'snapshot');
+      await mkdir(snapshot);
+      await handle.pause?.();
+      await handle.snapshot(snapshot, never);
+      expect(await handle.isPaused?.()).toBe(true);
+      const taken = await readdir(snapshot);
+      expect(taken).not.toEqual([]);
+      await handle.resume?.();
+      expect(await handle.isPaused?.()).toBe(false);
+      expect(await world.unwind()).toEqual([]);
+
+      for (let round = 0; round < 2; round++) {
+        const again = await restore(world.start(), snapshot, world.claims());
+        expect(again.process.pid).not.toBe(handle.process.pid);
+        expect(await world.processes()).toHaveLength(1);
+        expect(await again.isPaused?.()).toBe(false);
+        world.forget();
+        const found = await (await world.driver(settings)).attach(world.start(), world.claims());
+        expect(found?.process).toEqual(again.process);
+        expect(found?.agent).toEqual(again.agent);
+        // What goes on from one can be taken, too, and leaves that one as it was.
+        const second = join(folder, `snapshot-${String(round)}`);
+        await mkdir(second);
+        await found?.pause?.();
+        await found?.snapshot?.(second, never);
+        expect(await readdir(second)).toEqual(taken);
+        expect(await readdir(snapshot)).toEqual(taken);
+        expect(await world.unwind()).toEqual([]);
+        expect(await sockets()).toEqual([]);
+        await driver.probe();
+      }
+    });
+
+    it('leaves nothing of a snapshot that it cannot read', async () => {
+      const { restore } = driver;
+      if (restore === undefined) return;
+      const snapshot = join(folder, 'none');
+      await mkdir(snapshot);
+      await expect(restore(world.start(), snapshot, world.claims())).rejects.toThrow(/\w/);
+      expect(await world.unwind()).toEqual([]);
+      await writeFile(join(snapshot, 'state'), 'no state\n');
+      await writeFile(join(snapshot, 'memory'), 'no memory\n');
+      await expect(restore(world.start(), snapshot, world.claims())).rejects.toMatchObject({
+        code: 'VMM_FAILED',
+      });
+      expect(await world.unwind()).toEqual([]);
+      expect(await world.processes()).toEqual([]);
+      expect(await sockets()).toEqual([]);
     });
 
     it('leaves nothing of a start that is cancelled', async () => {

@@ -1,12 +1,17 @@
 import { appendFileSync, accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import type { components } from '../../../capabilities/firecracker/api/types.ts';
 import { bodyFault, findCall } from './document.ts';
-import { Fault } from './fault.ts';
+import { FatalFault, Fault } from './fault.ts';
 import type { Guest, Machine } from './guest.ts';
 import type { Answer, Request } from './http.ts';
+import { loadState, writeState } from './snapshot.ts';
 
 /** What of the host the API does besides: the guest and its vsock. */
 export interface Backend {
-  boot(machine: Machine): Promise<Guest>;
+  /** @param from where its memory is: of one that goes on */
+  boot(machine: Machine, from?: string): Promise<Guest>;
+  /** Of the process, by a failure. */
+  end(): void;
   listenVsock(path: string): Promise<void>;
 }
 
@@ -18,6 +23,21 @@ const beforeStart =
   /^(PUT \/(boot-source|logger|metrics|serial|cpu-config|balloon|vsock|mmds\/config|entropy|hotplug\/memory|snapshot\/load|machine-config)|PATCH \/machine-config)$/;
 const afterStart =
   /^(PATCH \/(vm|drives\/.*|network-interfaces\/.*|balloon.*|hotplug\/memory|pmem\/.*)|PUT \/snapshot\/create|GET \/balloon\/(statistics|hinting\/status))$/;
+
+/** rpc_interface.rs: what does not keep a snapshot from being loaded. */
+const logging = /^PUT \/(logger|metrics|serial)$/;
+
+/** CHANGELOG.md: the minor of 1 that has had them first. */
+const since = { serial: 14, network_overrides: 12, vsock_override: 16 } as const;
+
+interface Facts {
+  readonly id: string;
+  readonly version: string;
+  /** Of version 1; of a later one a large number. */
+  readonly minor: number;
+}
+
+type LoadParams = components['schemas']['SnapshotLoadParams'];
 
 const postBoot = 'The requested operation is not supported after starting the microVM.';
 const preBoot = 'The requested operation is not supported before starting the microVM.';
@@ -57,9 +77,8 @@ const assertId = (id: string): void => {
 
 export class Api {
   readonly #backend: Backend;
-  readonly #facts: { readonly id: string; readonly version: string };
-  readonly #hasSerial: boolean;
-  readonly #machine: Machine = {
+  readonly #facts: Facts;
+  #machine: Machine = {
     // DEFAULT_MEM_SIZE_MIB of machine_config.rs.
     config: { vcpu_count: 1, mem_size_mib: 128 },
     drives: new Map(),
@@ -67,13 +86,11 @@ export class Api {
   };
   #phase: Phase = 'Not started';
   #guest: Guest | undefined;
+  /** As `boot_path` of rpc_interface.rs: told of something that a snapshot would have. */
+  #isConfigured = false;
 
-  constructor(
-    facts: { readonly id: string; readonly version: string; readonly hasSerial: boolean },
-    backend: Backend,
-  ) {
+  constructor(facts: Facts, backend: Backend) {
     this.#facts = facts;
-    this.#hasSerial = facts.hasSerial;
     this.#backend = backend;
   }
 
@@ -83,7 +100,11 @@ export class Api {
       return value === undefined ? { status: 204 } : { status: 200, body: JSON.stringify(value) };
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      return { status: 400, body: JSON.stringify({ fault_message: error.message }) };
+      const answer: Answer = {
+        status: 400,
+        body: JSON.stringify({ fault_message: error.message }),
+      };
+      return error instanceof FatalFault ? { ...answer, after: this.#backend.end } : answer;
     }
   }
 
@@ -94,7 +115,8 @@ export class Api {
 
   async #do(method: string, path: string, text: string | undefined): Promise<unknown> {
     // Before its release there was no such path.
-    const call = path === '/serial' && !this.#hasSerial ? undefined : findCall(method, path);
+    const call =
+      path === '/serial' && this.#facts.minor < since.serial ? undefined : findCall(method, path);
     if (call === undefined)
       throw new Fault(`Invalid request method and/or path: ${method} ${path.split('/')[1] ?? ''}.`);
     if (method === 'GET' && text !== undefined) throw new Fault('GET request cannot have a body.');
@@ -109,6 +131,10 @@ export class Api {
       throw new Fault('The id from the path does not match the id from the body!');
     const isStarted = this.#phase !== 'Not started';
     if (isStarted && beforeStart.test(call.name)) throw new Fault(postBoot);
+    if (!isStarted && !logging.test(call.name)) {
+      if (call.name === 'PUT /snapshot/load') return this.#load(body as LoadParams);
+      this.#isConfigured = true;
+    }
     if (!isStarted && afterStart.test(call.name)) throw new Fault(preBoot);
     return this.#put(call.name, body);
   }
@@ -208,12 +234,53 @@ export class Api {
         this.#phase = state === 'Paused' ? 'Paused' : 'Running';
         return;
       }
+      case 'PUT /snapshot/create': {
+        const params = body as components['schemas']['SnapshotCreateParams'];
+        if (this.#phase !== 'Paused')
+          throw new Fault(
+            'Create snapshot error: Cannot save the microVM state: Operation not allowed: save/restore unavailable while running',
+          );
+        if (params.snapshot_type === 'Diff')
+          throw new Fault('The double does no incremental snapshots.');
+        writeState(params.snapshot_path, machine);
+        await this.#guest?.save(params.mem_file_path);
+        return;
+      }
       case 'PUT /actions':
         await this.#act((body as { readonly action_type: string }).action_type);
         return;
       default:
         throw new Fault(`The double does not do ${name}.`);
     }
+  }
+
+  async #load(params: LoadParams): Promise<void> {
+    for (const [field, minor] of Object.entries(since))
+      if (field in params && this.#facts.minor < minor)
+        throw new Fault(deserializing(`unknown field \`${field}\``));
+    const { mem_backend: memory, mem_file_path: file } = params;
+    if ((memory === undefined) === (file === undefined))
+      throw new Fault(deserializing('exactly one of `mem_backend` and `mem_file_path` is needed'));
+    if (memory?.backend_type === 'Uffd')
+      throw new Fault('The double has no memory by userfaultfd.');
+    if (this.#isConfigured)
+      throw new Fault(
+        'Load snapshot error: Loading a microVM snapshot not allowed after configuring boot-specific resources.',
+      );
+    try {
+      const loaded = loadState(params);
+      for (const drive of loaded.drives.values()) this.#assertDrivePath(drive.path_on_host);
+      for (const nic of loaded.nics.values()) assertFreeTap(nic.host_dev_name);
+      if (loaded.vsock !== undefined) await this.#backend.listenVsock(loaded.vsock.uds_path);
+      const { serial, metrics } = this.#machine;
+      this.#machine = { ...loaded, ...(serial && { serial }), ...(metrics && { metrics }) };
+      this.#guest = await this.#backend.boot(this.#machine, memory?.backend_path ?? file);
+      if (params.resume_vm === true) await this.#guest.execute('cont');
+    } catch (error) {
+      throw new FatalFault(error instanceof Error ? error.message : String(error));
+    }
+    this.#phase = params.resume_vm === true ? 'Running' : 'Paused';
+    this.#flushMetrics();
   }
 
   async #act(action: string): Promise<void> {

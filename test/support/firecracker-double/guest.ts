@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { openSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { components } from '../../../capabilities/firecracker/api/types.ts';
 import { encodeCpio } from '../../../capabilities/vsock-agent/cpio.ts';
 import { Qmp } from './qmp.ts';
@@ -25,7 +26,9 @@ export interface Machine {
 export interface Guest {
   /** Settles when QEMU is gone. */
   readonly ended: Promise<number>;
-  execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<void>;
+  execute(command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown>;
+  /** Its memory, and all else that QEMU knows of it, into a file. */
+  save(path: string): Promise<void>;
   /** The sockets of those ports that the guest's agent has open. */
   openPorts(): readonly string[];
 }
@@ -72,6 +75,16 @@ const withPorts = async (initrd: string, kernel: string, to: string): Promise<vo
 
 const comma = (text: string): string => text.replaceAll(',', ',,');
 
+const bootingArgs = (
+  boot: NonNullable<Machine['boot']>,
+  folder: string,
+  tscKhz: string,
+): string[] => [
+  ...['-kernel', boot.kernel_image_path],
+  ...(boot.initrd_path === undefined ? [] : ['-initrd', join(folder, 'initrd')]),
+  ...['-append', [boot.boot_args ?? '', ...emulated(tscKhz)].join(' ')],
+];
+
 const qemuArgs = (machine: Machine, folder: string, tscKhz: string): string[] => {
   const { config, boot, drives, nics } = machine;
   return [
@@ -82,9 +95,7 @@ const qemuArgs = (machine: Machine, folder: string, tscKhz: string): string[] =>
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-no-shutdown'],
     ...['-qmp', `unix:${join(folder, 'qmp.sock')},server=on,wait=off`],
     ...['-serial', 'file:/proc/self/fd/3'],
-    ...['-kernel', boot?.kernel_image_path ?? ''],
-    ...(boot?.initrd_path === undefined ? [] : ['-initrd', join(folder, 'initrd')]),
-    ...['-append', [boot?.boot_args ?? '', ...emulated(tscKhz)].join(' ')],
+    ...(boot === undefined ? ['-incoming', 'defer'] : bootingArgs(boot, folder, tscKhz)),
     ...[...drives.values()].flatMap(({ drive_id: id, ...drive }) => [
       '-drive',
       `id=${id},file=${comma(drive.path_on_host ?? '')},format=raw,if=none,` +
@@ -126,15 +137,28 @@ const balloonArgs = (balloon: Machine['balloon']): string[] => {
 
 const portSocket = (folder: string, id: string): string => join(folder, `${id}.sock`);
 
+const migrated = async (qmp: Qmp, gone: AbortSignal): Promise<void> => {
+  for (;;) {
+    const { status } = (await qmp.execute('query-migrate')) as { readonly status?: string };
+    if (status === 'completed') return;
+    if (status === 'failed' || gone.aborted) throw new Error('the migration failed');
+    await delay(4);
+  }
+};
+
+const quoted = (path: string): string => `'${path.replaceAll("'", `'\\''`)}'`;
+
 /**
  * Boots the guest in a QEMU that dies with us.
  * @param folder of its sockets, below the VM's own, with which it goes
+ * @param from the file in which its memory is; it stands still then
  * @throws Error with QEMU's words
  */
 export const bootGuest = async (
   machine: Machine,
   folder: string,
   tscTool: string,
+  from?: string,
 ): Promise<Guest> => {
   await mkdir(folder, { recursive: true });
   const { kernel_image_path: kernel = '', initrd_path: initrd } = machine.boot ?? {};
@@ -166,9 +190,24 @@ export const bootGuest = async (
   const qmp: Qmp = await Qmp.connect(join(folder, 'qmp.sock'), gone.signal, onEvent).catch(() => {
     throw new Error(said.trim());
   });
+  if (from !== undefined) {
+    const load = async (): Promise<void> => {
+      await qmp.execute('migrate-incoming', { uri: `exec:cat ${quoted(from)}` });
+      await migrated(qmp, gone.signal);
+    };
+    // Where it cannot be read QEMU ends, and answers nothing.
+    const failed = ended.then(() => Promise.reject(new Error(said.trim())));
+    failed.catch(() => undefined);
+    await Promise.race([load(), failed]);
+  }
   return {
     ended,
     execute: (command, args) => qmp.execute(command, args),
+    save: async (path) => {
+      await qmp.execute('migrate-set-parameters', { 'max-bandwidth': 1024 ** 4 });
+      await qmp.execute('migrate', { uri: `exec:cat > ${quoted(path)}` });
+      await migrated(qmp, gone.signal);
+    },
     openPorts: () => [...open].map((id) => portSocket(folder, id)),
   };
 };

@@ -10,6 +10,8 @@ export interface Request {
 export interface Answer {
   readonly status: 200 | 204 | 400;
   readonly body?: string;
+  /** Done when it has been written. */
+  readonly after?: () => void;
 }
 
 /** MAX_PAYLOAD_SIZE, BUFFER_SIZE and MAX_CONNECTIONS of micro-http, the server in Firecracker. */
@@ -104,7 +106,7 @@ export const createApiServer = (serve: (request: Request) => Promise<Answer>): S
         for (let found = cut(buffered); found !== undefined; found = cut(buffered)) {
           buffered = found.rest;
           const answer = await serve(found.request);
-          socket.write(headOf(answer) + (answer.body ?? ''));
+          socket.write(headOf(answer) + (answer.body ?? ''), answer.after);
         }
       } catch (error) {
         if (!(error instanceof Unreadable)) throw error;

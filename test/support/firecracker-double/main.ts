@@ -82,14 +82,15 @@ const listen = async (server: Server, path: string, fault: string): Promise<void
 
 const [major = 0, minor = 0] = own.version.split('.').map(Number);
 const api: Api = new Api(
-  { id, version: own.version, hasSerial: major > 1 || minor >= 14 },
+  { id, version: own.version, minor: major > 1 ? Number.MAX_SAFE_INTEGER : minor },
   {
-    boot: async (machine) => {
+    boot: async (machine, from) => {
       if (own['dies-at-start']) process.kill(process.pid, 'SIGKILL');
-      const guest = await bootGuest(machine, join(process.cwd(), ownFolder), own['tsc-tool']);
+      const guest = await bootGuest(machine, join(process.cwd(), ownFolder), own['tsc-tool'], from);
       void guest.ended.then((code) => exit(id, code === 0 ? 0 : exitCodes.generic));
       return guest;
     },
+    end: () => exit(id, exitCodes.generic),
     listenVsock: (path) =>
       listen(
         createVsock(agentPort, () => api.openPorts()),

@@ -46,10 +46,11 @@ export class Qmp {
     }
   }
 
-  async execute(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  async execute(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     const answer = new Promise<Message>((resolve) => this.#waiting.push(resolve));
     this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
-    const { error } = await answer;
+    const { error, return: value } = await answer;
     if (error !== undefined) throw new Error(error.desc);
+    return value;
   }
 }

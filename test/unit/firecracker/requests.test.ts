@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { send, type ApiRequest } from '../../../capabilities/firecracker/api/client.ts';
 import { configuration } from '../../../capabilities/firecracker/configure.ts';
 import { limitKeys, limitsOf } from '../../../capabilities/firecracker/limits.ts';
+import { loadRequests } from '../../../capabilities/firecracker/snapshot.ts';
 import type { Version } from '../../../capabilities/firecracker/version.ts';
 import { z } from '../../../core/plugin-api/index.ts';
 import type { MachineSpec } from '../../../core/vmm/machine-spec.ts';
@@ -84,6 +85,29 @@ describe('what Firecracker is told', () => {
       'PUT /serial',
       'PUT /vsock',
     ]);
+  });
+
+  it('is what its document allows of a snapshot, too, by what each version knows', () => {
+    const old: Version = [1, 11, 0];
+    const known = fc.constantFrom<Version[]>(old, [1, 12, 0], [1, 17, 0]);
+    const told = new Set<string>();
+    fc.assert(
+      fc.property(machines, known, (machine, version) => {
+        if (version === old && machine.nics.length > 0) {
+          expect(() => loadRequests(machine, version)).toThrow(/with another tap/);
+          return;
+        }
+        const requests = loadRequests(machine, version);
+        for (const request of requests) {
+          told.add(`${request.method} ${request.path}`);
+          expect(faultOf(request)).toBeUndefined();
+        }
+        const body = JSON.stringify(requests.at(-1)?.body);
+        expect(body.includes('vsock_override')).toBe(version[1] === 17);
+        for (const { tap } of machine.nics) expect(body).toContain(`"host_dev_name":"${tap}"`);
+      }),
+    );
+    expect([...told].sort()).toEqual(['PUT /metrics', 'PUT /serial', 'PUT /snapshot/load']);
   });
 
   it('has the limits of config.toml, of each disk and both ways of each interface', () => {

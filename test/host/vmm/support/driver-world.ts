@@ -49,9 +49,19 @@ const programHeader = (
 export const never = new AbortController().signal;
 const runId = 'run-1';
 
+interface Place {
+  /** For what this world needs itself. */
+  readonly folder: string;
+  /** The capability's own. */
+  readonly directory: string;
+  /** Token of the instance. */
+  readonly instance: string;
+  readonly vmId: string;
+}
+
 /** One VM of one driver, with claims that are real, and no core around it. */
 export class DriverWorld {
-  readonly vm = { id: '01a20e28-b76e-75da-96b6-56b2140c6100', name: 'test' };
+  readonly vm: { readonly id: string; readonly name: string };
   readonly runId = runId;
   readonly folder: string;
   readonly host: Host;
@@ -71,12 +81,14 @@ export class DriverWorld {
 
   private constructor(
     capability: Capability,
+    vmId: string,
     folder: string,
     host: Host,
     lock: HelpersLock,
     made: { ledger: Ledger; rows: ClaimRows; store: Store },
   ) {
     this.#capability = capability;
+    this.vm = { id: vmId, name: 'test' };
     this.folder = folder;
     this.host = host;
     this.exec = host.exec;
@@ -88,8 +100,9 @@ export class DriverWorld {
     subscribe('net.client.socket', this.#onSocket);
   }
 
-  static async create(capability: Capability): Promise<DriverWorld> {
-    const folder = await tempDir();
+  /** @param place of a daemon that has just died, whose VM it is */
+  static async create(capability: Capability, place?: Place): Promise<DriverWorld> {
+    const folder = place?.folder ?? (await tempDir());
     const lock = await openHelpersLock(join(folder, 'lock'), () => undefined);
     const exec = createExecutor({
       log: silentLog,
@@ -97,12 +110,13 @@ export class DriverWorld {
       path: executorPath(process.env['PATH']),
       isRoot: process.getuid?.() === 0,
     });
-    const directory = join(folder, capability.id);
-    await mkdir(directory);
-    const instance = createInstance(newToken(6));
+    const directory = place?.directory ?? join(folder, capability.id);
+    await mkdir(directory, { recursive: true });
+    const instance = createInstance(place?.instance ?? newToken(6));
+    const vmId = place?.vmId ?? '01a20e28-b76e-75da-96b6-56b2140c6100';
     const host = { exec, instance, bootId: 'boot-1', directory, log: silentLog };
     const made = await createTestLedger([capability], host);
-    return new DriverWorld(capability, folder, host, lock, made);
+    return new DriverWorld(capability, vmId, folder, host, lock, made);
   }
 
   /** Whatever a test has left is ended. */
@@ -146,7 +160,7 @@ export class DriverWorld {
       : (await listCgroups(this.#capability.id, parent)).map(({ path }) => path);
   }
 
-  start(signal = never): StartOperation {
+  start(signal = new AbortController().signal): StartOperation {
     return {
       id: 'operation-1',
       kind: 'start',
@@ -179,11 +193,11 @@ export class DriverWorld {
     };
   }
 
-  claims(signal = never): Claims {
+  claims(signal = new AbortController().signal): Claims {
     return this.ledger.bind(this.#capability, { vmId: this.vm.id, runId }, signal);
   }
 
-  boot(driver: VmmDriver, signal = never): Promise<VmmHandle> {
+  boot(driver: VmmDriver, signal = new AbortController().signal): Promise<VmmHandle> {
     return driver.boot(this.start(signal), this.claims(signal));
   }
 

@@ -87,6 +87,6 @@ export const guestBy = (
   tar: notAsked,
   untar: notAsked,
   grow: notAsked,
-  setClock: notAsked,
+  renew: notAsked,
   shutdown: notAsked,
 });
