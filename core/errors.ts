@@ -111,6 +111,9 @@ export class BangerError extends Error {
 export const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
+/** Of an error of the system's, `ENOENT`; undefined where it has none. */
+export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
+
 /** Of Node and of SQLite, as far as a user can do something about them. */
 const knownCodes: Readonly<Record<string, ErrorCode>> = {
   ENOSPC: 'DISK_FULL',

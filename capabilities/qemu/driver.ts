@@ -16,7 +16,7 @@ import {
   type VmmIdentity,
   type VmmObserved,
 } from '../../core/plugin-api/index.ts';
-import { chooseAcceleration } from './acceleration.ts';
+import { chooseAcceleration, type Acceleration } from './acceleration.ts';
 import { agentPorts, agentSocket, qemuArgs, qmpSocket } from './args.ts';
 import { createHandle } from './handle.ts';
 import { loadState, migrationMs, migrationSocket } from './migration.ts';
@@ -37,6 +37,8 @@ export const createQemuDriver = (
 ): VmmDriver<VmmIdentity, VmmObserved> => {
   const { directory, exec, instance, binary } = options;
   const kvm = kvmCheck(exec);
+  /** As the last probe found it: each boot follows one. */
+  let acceleration: Acceleration = { kind: 'tcg', why: 'it has not been looked for' };
 
   /** @param snapshot what the guest goes on from, instead of booting */
   const launch = async (
@@ -48,7 +50,6 @@ export const createQemuDriver = (
     const kernelPath = snapshot === undefined ? machine.kernel?.path : undefined;
     if (snapshot === undefined && kernelPath === undefined)
       throw new BangerError('KERNEL_UNKNOWN', 'no capability has named a kernel for this VM');
-    const acceleration = await chooseAcceleration(options.acceleration, kvm);
     if (acceleration.kind === 'tcg')
       operation.notice(`no KVM: ${acceleration.why}; QEMU emulates the CPU (TCG), which is slower`);
     const tscKhz = acceleration.kind === 'tcg' ? await options.tscKhz() : undefined;
@@ -87,7 +88,7 @@ export const createQemuDriver = (
           remedy: 'Install it: sudo apt-get install qemu-system-x86',
         };
       }
-      const acceleration = await chooseAcceleration(options.acceleration, kvm);
+      acceleration = await chooseAcceleration(options.acceleration, kvm);
       const usable = { usable: true, preference: 10 };
       if (acceleration.kind === 'kvm') return { ...usable, detail: 'KVM' };
       const { why, remedy } = acceleration;

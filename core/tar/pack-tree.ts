@@ -3,7 +3,7 @@ import type { Stats } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { realpath, stat } from 'node:fs/promises';
 import { pack as newPack, type Header, type Pack } from 'tar-stream';
-import { BangerError, messageOf } from '../errors.ts';
+import { BangerError, codeOf, messageOf } from '../errors.ts';
 import { FolderHandle } from './folder-handle.ts';
 import { encodeNames, showName } from './names.ts';
 
@@ -40,8 +40,6 @@ interface Found {
   readonly path: Path;
   readonly name: Buffer;
 }
-
-const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
 
 /** All that is below a folder, each before what is in it. What went meanwhile was not there. */
 async function* walk(parent: FolderHandle, path: Path): AsyncGenerator<Found & { stats: Stats }> {

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { BangerError } from '../../errors.ts';
+import { BangerError, codeOf } from '../../errors.ts';
 import type { Instance } from '../../host/host.ts';
 
 /** As proc(5) has them. */
@@ -17,8 +17,6 @@ const ownPlaces = (): CgroupPlaces => ({
   self: '/proc/self/cgroup',
   isRoot: process.getuid?.() === 0,
 });
-
-const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
 
 /** mountinfo writes a space as `\040`, and a few others so. */
 const unescape = (path: string): string =>
