@@ -1,10 +1,12 @@
-import { BangerError, type MachineSpec } from '../../core/plugin-api/index.ts';
+import { announcePort, BangerError, type MachineSpec } from '../../core/plugin-api/index.ts';
 import type { ApiRequest } from './api/client.ts';
 import type { Limits } from './limits.ts';
 import { isAtLeast, type Version } from './version.ts';
 
 export const apiSocket = 'api.sock';
 export const vsockSocket = 'vsock.sock';
+/** To which Firecracker connects what the guest does: docs/vsock.md in its source. */
+export const announceSocket = `${vsockSocket}_${String(announcePort)}`;
 
 /** What bounded-output listens on; opened anew by Firecracker, so its own descriptor does not matter. */
 const console = '/proc/self/fd/3';

@@ -16,7 +16,7 @@ import {
   type VmmProbe,
 } from '../../core/plugin-api/index.ts';
 import { isNobody, send, type ApiRequest } from './api/client.ts';
-import { apiSocket, configuration, hasConsole, vsockSocket } from './configure.ts';
+import { announceSocket, apiSocket, configuration, hasConsole, vsockSocket } from './configure.ts';
 import { createHandle } from './handle.ts';
 import { assertBootable } from './kernel-format.ts';
 import type { Limits } from './limits.ts';
@@ -109,7 +109,7 @@ export const createFirecrackerDriver = ({
       vmId,
       binary,
       folder,
-      sockets: [apiSocket, vsockSocket, ...snapshotFiles],
+      sockets: [apiSocket, vsockSocket, announceSocket, ...snapshotFiles],
       metrics: true,
       argsOf: (name) => ['--id', name, '--api-sock', apiSocket],
       connect: async (child, signal) => {

@@ -10,7 +10,7 @@ import {
   type VmmHandle,
 } from '../../core/plugin-api/index.ts';
 import { instanceState, send } from './api/client.ts';
-import { apiSocket, vsockSocket } from './configure.ts';
+import { announceSocket, apiSocket, vsockSocket } from './configure.ts';
 import { exitOf, type ExitSource } from './exit.ts';
 import { createSnapshot } from './snapshot.ts';
 import { stagedDrive } from './stage.ts';
@@ -37,7 +37,11 @@ export const createHandle = (
     send(socket, { method: 'PATCH', path: '/vm', body: { state } }, deadlineSignal(answerMs));
   return {
     process: { pid: process.pid, startTicks: process.startTicks },
-    agent: { kind: 'vsock', path: join(folder, vsockSocket) },
+    agent: {
+      kind: 'vsock',
+      path: join(folder, vsockSocket),
+      announce: join(folder, announceSocket),
+    },
     logs: {
       console: hasConsole ? logs.console : logs.vmm,
       vmm: logs.vmm,

@@ -8,6 +8,7 @@ import {
   type ListeningPorts,
 } from '../../core/plugin-api/index.ts';
 import { AgentError, silent } from './agent-error.ts';
+import type { Pause } from './announcement.ts';
 import { cleanText } from './clean-text.ts';
 import { portsSchema, statsSchema } from './figures.ts';
 import type { ConnectionPool } from './pool.ts';
@@ -101,8 +102,11 @@ export interface Identity {
 export interface ReadyOptions {
   readonly deadlineMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Between two questions. */
+  readonly pause?: Pause | undefined;
 }
 
+const plainPause: Pause = (ms, signal) => delay(ms, undefined, { signal });
 const RETRY_FIRST_MS = 10;
 const RETRY_LAST_MS = 200;
 /** A guest that is not up yet never answers CLOSE: don't wait long to give its stream up. */
@@ -142,10 +146,10 @@ export class Agent {
   }
 
   /** The guest's first answer. Where the stream is there before the guest is, one question does. */
-  async waitReady({ deadlineMs, signal }: ReadyOptions): Promise<Health> {
+  async waitReady({ deadlineMs, signal, pause = plainPause }: ReadyOptions): Promise<Health> {
     const either = deadlineSignal(deadlineMs, signal);
     let last: unknown;
-    for (let pause = RETRY_FIRST_MS; ; pause = Math.min(pause * 2, RETRY_LAST_MS)) {
+    for (let ms = RETRY_FIRST_MS; ; ms = Math.min(ms * 2, RETRY_LAST_MS)) {
       try {
         return await this.healthz(either);
       } catch (error) {
@@ -155,7 +159,7 @@ export class Agent {
         last = error;
       }
       try {
-        await delay(pause, undefined, { signal: either });
+        await pause(ms, either);
       } catch (error) {
         signal?.throwIfAborted();
         throw silent(deadlineMs, last ?? error);

@@ -7,10 +7,12 @@ import {
   type ExecSession,
   type Guest,
   type Guests,
+  type Logger,
 } from '../../core/plugin-api/index.ts';
 import { Agent } from './agent.ts';
 import { AgentError } from './agent-error.ts';
 import { readAgentLog } from './agent-log.ts';
+import { listenForGuest } from './announcement.ts';
 import { chardev, firecrackerVsock, type Connect } from './connect.ts';
 import { ConnectionPool } from './pool.ts';
 import type { Session } from './session.ts';
@@ -133,6 +135,11 @@ const connectors = (channel: AgentChannel | undefined): readonly Connect[] => {
 /** The agents that this daemon is connected to, by VM id. */
 export class ConnectedGuests implements Guests {
   readonly #agents = new Map<string, { agent: Agent; guest: Guest }>();
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
 
   /** Connects to a guest; its first answer comes when it is up. */
   async connect(
@@ -145,7 +152,10 @@ export class ConnectedGuests implements Guests {
     const agent = new Agent(new ConnectionPool(connectors(channel)));
     this.#agents.set(vm.id, { agent, guest: asGuest(agent) });
     try {
-      await translated(() => agent.waitReady({ deadlineMs, signal }));
+      await using announcement =
+        channel?.kind === 'vsock' ? await listenForGuest(channel.announce, this.#log) : undefined;
+      const pause = announcement?.pause;
+      await translated(() => agent.waitReady({ deadlineMs, signal, pause }));
     } catch (error) {
       this.disconnect(vm);
       throw error;

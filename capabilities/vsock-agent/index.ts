@@ -40,8 +40,8 @@ export const vsockAgentCapability = defineCapability({
   identity: agentIdentity,
   teardown: agentTeardown,
   needs: { channels: ChannelsRef },
-  setup: ({ config, directory, services }) => {
-    const guests = new ConnectedGuests();
+  setup: ({ config, directory, services, log }) => {
+    const guests = new ConnectedGuests(log);
     const bases = new Map<string, Promise<readonly CpioEntry[]>>();
     const baseOf = (...[kernel, agent, channel]: Parameters<typeof readInitrdBase>) => {
       const key = `${kernel.id} ${channel}`;

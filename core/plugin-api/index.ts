@@ -40,6 +40,7 @@ export type {
 } from '../operation/context.ts';
 export type { VmRecord, VmSpec } from '../vm/record.ts';
 export type { VmmDriver, VmmExit, VmmHandle, VmmProbe } from '../vmm/driver.ts';
+export { announcePort } from '../vmm/machine-spec.ts';
 export type {
   AgentChannel,
   DiskFormat,

@@ -44,7 +44,15 @@ export interface GuestSeed {
  */
 export type AgentChannel =
   | { readonly kind: 'ports'; readonly paths: readonly string[] }
-  | { readonly kind: 'vsock'; readonly path: string };
+  | {
+      readonly kind: 'vsock';
+      readonly path: string;
+      /** Where a unix socket is to be for what the guest connects to `announcePort`. The VMM's claim removes the file. */
+      readonly announce: string;
+    };
+
+/** The vsock port of the host, CID 2, to which a guest's agent connects once when it can be reached: wire.h has it. */
+export const announcePort = 1025;
 
 export interface KernelSpec {
   /** Content id. */

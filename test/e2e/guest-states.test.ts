@@ -1,14 +1,17 @@
 import { readFile, rm } from 'node:fs/promises';
 import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { VmDetails } from '../../core/api/contract/types.ts';
+import { deadlineSignal } from '../../core/deadline.ts';
+import { announcePort } from '../../core/vmm/machine-spec.ts';
 import { needsCgroups } from '../support/reasons.ts';
 import { describeUnless, firstOf, itUnless, needsRoot, needsTools } from '../support/skip.ts';
 import { busyboxImage, makeBusyboxFolder } from './support/busybox-image.ts';
 import { pollUntil } from './support/poll.ts';
 import { residentKib, residentTreeKib } from './support/resident-memory.ts';
-import { noPorts, testVmm } from './support/vmm.ts';
+import { noPorts, noVsock, spareSocket, testVmm } from './support/vmm.ts';
 import { createWorld, type World } from './support/world.ts';
 
 /** banger's own failures, as docs/guest-states.md has them; a command's own code goes through. */
@@ -66,6 +69,22 @@ describeUnless(
       if (code === failed) expect(codeOf(stderr)).toBe('GUEST_UNREACHABLE');
       return stopped();
     };
+
+    itUnless(noVsock, 'its agent tells the host when it can be reached', async () => {
+      const path = `${await spareSocket(world.stateDirectory)}_${String(announcePort)}`;
+      const server = createServer().listen(path);
+      try {
+        await once(server, 'listening');
+        const word = once(server, 'connection', { signal: deadlineSignal(60_000) });
+        // Its next one begins anew.
+        await run(`kill -9 $(${findAgent})`);
+        const [socket] = (await word) as [Socket];
+        socket.destroy();
+      } finally {
+        server.close();
+      }
+      expect(await world.guest('box', 'echo there')).toBe('there');
+    });
 
     it('its VMM has a cgroup of its own, and tells what it has counted', async () => {
       const { pid } = await world.show('box');

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,23 +10,18 @@ import type { VmDetails } from '../../core/api/contract/types.ts';
 import type { Drive } from '../../core/vmm/machine-spec.ts';
 import type { VmmDriver, VmmHandle } from '../../core/vmm/driver.ts';
 import { DriverWorld } from '../host/vmm/support/driver-world.ts';
+import { silentLog } from '../support/silent-log.ts';
 import { vmmCapability } from './support/vmm.ts';
 import { createWorld, type World } from './support/world.ts';
 
 const never = new AbortController().signal;
 const guestMs = 120_000;
 
-/** Disks are large, and mostly holes. A device is written whole, since what it has there is not zero. */
-const copy = async (from: string, to: string): Promise<void> => {
-  const isDevice = await stat(to).then(
-    (found) => found.isBlockDevice(),
-    () => false,
-  );
-  await promisify(execFile)('cp', [`--sparse=${isDevice ? 'never' : 'always'}`, from, to]);
-};
+/** Disks are large, and mostly holes. */
+const copy = (from: string, to: string) => promisify(execFile)('cp', ['--sparse=always', from, to]);
 
 const made = z.object({
-  rootfs: z.object({ driver: z.string(), path: z.string() }),
+  rootfs: z.object({ path: z.string() }),
   'work-disk': z.object({ path: z.string() }),
   'tap-pool': z.object({ tap: z.string(), mac: z.string() }),
 });
@@ -37,12 +32,7 @@ const devicesOf = ({ capabilities }: VmDetails): { drives: Drive[]; tap: string;
   const raw = { format: 'raw', readOnly: false, durable: true } as const;
   return {
     drives: [
-      {
-        ...raw,
-        id: 'root',
-        path: rootfs.path,
-        format: rootfs.driver === 'qcow2' ? 'qcow2' : 'raw',
-      },
+      { ...raw, id: 'root', path: rootfs.path },
       { ...raw, id: 'work', path: work.path },
     ],
     ...net,
@@ -60,12 +50,13 @@ describe('a guest that goes on from a snapshot', () => {
   let operation: StartOperation;
   let drives: Drive[];
   let snapshot: string;
-  const guests = new ConnectedGuests();
+  const guests = new ConnectedGuests(silentLog);
   const agents = { id: 'box', name: 'box' };
 
   beforeAll(async () => {
     world = await createWorld({
-      config: '[defaults]\nvcpus = 1\nmemory = "256M"\ndisk_size = "256M"\n',
+      config:
+        '[defaults]\nvcpus = 1\nmemory = "256M"\ndisk_size = "256M"\n[rootfs]\ndriver = "copy"\n',
     });
     await world.ok(['vm', 'create', '--name', 'box']);
     await world.guest('box', 'mount -t tmpfs tmpfs /mnt; echo kept > /mnt/note; sync');

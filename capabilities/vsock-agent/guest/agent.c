@@ -168,6 +168,7 @@ int agent_main(void) {
   agent.listener = vsock_listen();
   open_new_ports(&agent);
   note("%zu ports%s", agent.count, agent.listener < 0 ? "" : ", vsock");
+  if (agent.listener >= 0) vsock_announce();
   for (;;) {
     if (agent.ports_at >= 0 && agent.ports_at <= now_ms()) open_new_ports(&agent);
     int64_t next = earlier(start_due(&agent), agent.ports_at);

@@ -25,3 +25,17 @@ int vsock_listen(void) {
   close(fd);
   return -1;
 }
+
+void vsock_announce(void) {
+  int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return;
+  struct sockaddr_vm address = {
+      .svm_family = AF_VSOCK,
+      .svm_port = ANNOUNCE_PORT,
+      .svm_cid = VMADDR_CID_HOST,
+  };
+  // The request is on its way when this returns, and says it all; what comes back finds nobody.
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0 && errno != EINPROGRESS)
+    note("no word to the host: %s", strerror(errno));
+  close(fd);
+}

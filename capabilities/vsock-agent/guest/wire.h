@@ -4,6 +4,7 @@
 enum {
   PROTOCOL_VERSION = 1,
   VSOCK_PORT = 1024,
+  ANNOUNCE_PORT = 1025, // of the host
   ID_SIZE = 8,
   HEADER_SIZE = ID_SIZE + 1,
   BODY_MAX = 32768,

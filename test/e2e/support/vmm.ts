@@ -55,15 +55,24 @@ export const useVmm = async (product: string, folder: string): Promise<Configure
   return (toml) => `vmm = "firecracker"\n${toml}\n[firecracker]\nbinary = "${binary}"\n`;
 };
 
-/** A stream to the agent of a world's only guest which the daemon does not use. */
-export const spareStream = async (stateDirectory: string): Promise<Connect> => {
+/** Why a guest's agent cannot connect to the host. */
+export const noVsock: Reason =
+  testVmm === 'qemu' ? 'QEMU’s guests have ports, no vsock' : undefined;
+
+/** The socket by which a world's only guest is reached and the daemon does not use. */
+export const spareSocket = async (stateDirectory: string): Promise<string> => {
   const drivers = join(stateDirectory, testVmm);
   // Of QEMU's ports the last: the daemon takes the first that is free.
   const name = testVmm === 'qemu' ? 'agent.7.sock' : 'vsock.sock';
   const [path = 'none'] = (await readdir(drivers, { recursive: true })).filter(
     (file) => file.endsWith(name) && !file.includes('/double/'),
   );
-  const socket = join(drivers, path);
+  return join(drivers, path);
+};
+
+/** A stream to the agent of a world's only guest which the daemon does not use. */
+export const spareStream = async (stateDirectory: string): Promise<Connect> => {
+  const socket = await spareSocket(stateDirectory);
   return testVmm === 'qemu' ? chardev(socket) : firecrackerVsock(socket, 1024);
 };
 

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { components } from '../../../capabilities/firecracker/api/types.ts';
 import { encodeCpio } from '../../../capabilities/vsock-agent/cpio.ts';
 import { Qmp } from './qmp.ts';
+import { announce } from './vsock.ts';
 
 type Schemas = components['schemas'];
 
@@ -184,8 +185,12 @@ export const bootGuest = async (
   const onEvent = (event: string, data: Readonly<Record<string, unknown>>): void => {
     if (event === 'SHUTDOWN') onShutdown(data['reason']);
     if (event !== 'VSERPORT_CHANGE' || typeof data['id'] !== 'string') return;
-    if (data['open'] === true) open.add(data['id']);
-    else open.delete(data['id']);
+    if (data['open'] !== true) {
+      open.delete(data['id']);
+      return;
+    }
+    if (open.size === 0 && machine.vsock !== undefined) announce(machine.vsock.uds_path);
+    open.add(data['id']);
   };
   const qmp: Qmp = await Qmp.connect(join(folder, 'qmp.sock'), gone.signal, onEvent).catch(() => {
     throw new Error(said.trim());

@@ -5,6 +5,19 @@ const maxLine = 32;
 /** The first port of ours that a guest is told of: LOCAL_PORT of muxer.rs begins there, too. */
 const firstLocalPort = 1 << 30;
 
+/** The agent's own, of the host: ANNOUNCE_PORT of wire.h. */
+const announcePort = 1025;
+
+/**
+ * What the guest's agent does when it listens, and its driver for vsock would have told us of: a connection to a port of
+ * the host, which Firecracker leads to a socket of that name, where there is one (docs/vsock.md in its source).
+ */
+export const announce = (path: string): void => {
+  const socket = connect(`${path}_${String(announcePort)}`);
+  socket.on('error', () => undefined);
+  socket.once('connect', () => socket.destroy());
+};
+
 /**
  * Firecracker's vsock socket: `CONNECT PORT`, `OK n`, then a stream. One that nobody takes in the guest is closed.
  * @param ports the sockets of ports that somebody in the guest has open

@@ -115,6 +115,20 @@ describe('waitReady', () => {
     agent.close();
   });
 
+  it('lets the time between two questions be what it may', async () => {
+    let clients = 0;
+    const guest = await fakeGuest((socket) => {
+      if (++clients < 3) socket.destroy();
+      else healthy(socket);
+    });
+    const agent = new Agent(new ConnectionPool([chardev(guest.path)]));
+    const pauses: number[] = [];
+    const pause = (ms: number): Promise<void> => Promise.resolve(void pauses.push(ms));
+    await agent.waitReady({ deadlineMs: 5_000, pause });
+    expect(pauses).toEqual([10, 20]);
+    agent.close();
+  });
+
   it('ends at its deadline, or when it is cancelled', async () => {
     const guest = await fakeGuest((socket) => socket.resume());
     const agent = new Agent(new ConnectionPool([chardev(guest.path)]));
