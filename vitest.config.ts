@@ -11,7 +11,7 @@ const serial = { fileParallelism: false, maxWorkers: 1 };
 const onFirecracker =
   process.env['BANGER_TEST_ALL'] === '1'
     ? ['test/e2e/**/*.test.ts']
-    : ['test/e2e/{guest-states,pause,reattach}.test.ts'];
+    : ['test/e2e/{guest-states,pause,reattach,snapshot}.test.ts'];
 
 export default defineConfig({
   test: {
