@@ -42,7 +42,9 @@ const main = async (): Promise<void> => {
   process.on('uncaughtExceptionMonitor', (error, origin) => {
     log.error({ err: error, origin }, 'the daemon ends by an error that nobody handled');
   });
-  exposePluginApi(new URL('./plugin-api.js', import.meta.url).href);
+  // A loader hook is a thread of its own, which takes as long as the database: only who has plugins needs it.
+  if (config.settings().plugins.length > 0)
+    exposePluginApi(new URL('./plugin-api.js', import.meta.url).href);
   const kernel = await createKernel({ paths, builtIn, config, log });
 
   const ending = new AbortController();
