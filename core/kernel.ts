@@ -27,7 +27,7 @@ import { ChannelsRef } from './plugin-api/services/channels.ts';
 import { MachinesRef } from './plugin-api/services/machines.ts';
 import { StatsRef } from './plugin-api/services/stats.ts';
 import { VmsRef } from './plugin-api/services/vms.ts';
-import { loadPlugin } from './plugins/load.ts';
+import { loadPlugin, type ImportModule } from './plugins/load.ts';
 import { Registry, type Installed } from './registry.ts';
 import { openStore, type Store } from './store/store.ts';
 import { isUp, VmRepository } from './vm/repository.ts';
@@ -55,6 +55,8 @@ export interface KernelOptions {
   readonly builtIn: readonly Capability[];
   readonly config: ConfigFile;
   readonly log: Logger;
+  /** Of plugins. */
+  readonly importModule: ImportModule;
 }
 
 /** The parts, by the names under which awilix injects them. */
@@ -78,14 +80,13 @@ interface Cradle {
 
 const loadPlugins = async (
   settings: Settings,
-  configPath: string,
-  log: Logger,
+  { paths: { configPath }, log, importModule }: KernelOptions,
 ): Promise<{ plugins: Installed[]; errors: BangerError[] }> => {
   const plugins: Installed[] = [];
   const errors: BangerError[] = [];
   for (const reference of settings.plugins) {
     try {
-      plugins.push(...(await loadPlugin(reference, configPath)));
+      plugins.push(...(await loadPlugin(reference, configPath, importModule)));
     } catch (error) {
       log.error({ err: error }, 'plugin failed to load');
       errors.push(toBangerError(error));
@@ -101,7 +102,7 @@ const loadPlugins = async (
 export const createKernel = async (options: KernelOptions): Promise<Kernel> => {
   const { paths, config, log } = options;
   const settings = config.settings();
-  const { plugins, errors } = await loadPlugins(settings, paths.configPath, log);
+  const { plugins, errors } = await loadPlugins(settings, options);
   const installed: Installed[] = [
     ...options.builtIn.map((capability) => ({ capability, origin: 'built-in' })),
     ...plugins,

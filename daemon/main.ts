@@ -10,7 +10,7 @@ import { lockExclusively } from '../core/host/helpers-lock.ts';
 import { createKernel } from '../core/kernel.ts';
 import { watchHealth } from '../core/lifecycle/watch-health.ts';
 import { createLogger } from '../core/log/create-logger.ts';
-import { exposePluginApi } from '../core/plugins/load.ts';
+import { exposePluginApi, type ImportModule } from '../core/plugins/load.ts';
 
 /** How long running operations may go on after `daemon stop`, milliseconds. */
 const closeDeadlineMs = 60_000;
@@ -25,7 +25,7 @@ const readBuild = async (): Promise<{ version: string; buildId: string }> => {
   return { version, buildId: buildId.trim() };
 };
 
-const main = async (): Promise<void> => {
+const run = async (importModule: ImportModule): Promise<void> => {
   const paths = resolvePaths(process.env);
   const build = await readBuild();
   await mkdir(paths.stateDirectory, { recursive: true, mode: 0o700 });
@@ -44,8 +44,8 @@ const main = async (): Promise<void> => {
   });
   // A loader hook is a thread of its own, which takes as long as the database: only who has plugins needs it.
   if (config.settings().plugins.length > 0)
-    exposePluginApi(new URL('./plugin-api.js', import.meta.url).href);
-  const kernel = await createKernel({ paths, builtIn, config, log });
+    exposePluginApi(new URL('./daemon-plugin-api.js', import.meta.url).href);
+  const kernel = await createKernel({ paths, builtIn, config, log, importModule });
 
   const ending = new AbortController();
   let stopping: Promise<void> | undefined;
@@ -81,10 +81,13 @@ const main = async (): Promise<void> => {
   await watchHealth(kernel.lifecycle, kernel.recovery, healthIntervalMs, ending.signal);
 };
 
-main().catch((thrown: unknown) => {
-  // Whoever started us reads this line; see cli/daemon.
-  const error = toBangerError(thrown);
-  if (error.code === 'INTERNAL') console.error(thrown);
-  console.error(JSON.stringify({ error: error.toBody() }));
-  process.exit(1);
-});
+/** @param importModule Node's, which compiled code that comes from a cache has not: see launch.ts */
+export const main = (importModule: ImportModule): void => {
+  run(importModule).catch((thrown: unknown) => {
+    // Whoever started us reads this line; see cli/daemon.
+    const error = toBangerError(thrown);
+    if (error.code === 'INTERNAL') console.error(thrown);
+    console.error(JSON.stringify({ error: error.toBody() }));
+    process.exit(1);
+  });
+};

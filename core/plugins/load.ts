@@ -20,6 +20,9 @@ export interface PluginReference {
   readonly package?: string | undefined;
 }
 
+/** Of an ES module, by its URL. */
+export type ImportModule = (url: string) => Promise<unknown>;
+
 const isCapability = (value: unknown): value is Capability =>
   typeof value === 'object' &&
   value !== null &&
@@ -66,6 +69,7 @@ const locate = async (reference: PluginReference, configPath: string): Promise<s
 export const loadPlugin = async (
   reference: PluginReference,
   configPath: string,
+  importModule: ImportModule,
 ): Promise<Installed[]> => {
   const label = reference.path ?? reference.package ?? '';
   try {
@@ -75,7 +79,7 @@ export const loadPlugin = async (
     );
     // A package may import itself by name: so its own `exports` or `main` say what its entry is.
     const entry = createRequire(join(folder, 'package.json')).resolve(folder);
-    const module: unknown = await import(pathToFileURL(entry).href);
+    const module = await importModule(pathToFileURL(entry).href);
     const exported =
       typeof module === 'object' && module !== null && 'default' in module
         ? module.default

@@ -13,7 +13,7 @@ import { createWorld, type World } from './support/world.ts';
 const appendMigration = async (folder: string): Promise<void> => {
   const last = coreMigrations.at(-1)?.sql ?? '';
   const dist = join(folder, 'dist');
-  for (const name of (await readdir(dist)).filter((each) => each.endsWith('.js'))) {
+  for (const name of (await readdir(dist)).filter((each) => /\.c?js$/.test(each))) {
     const path = join(dist, name);
     const code = await readFile(path, 'utf8');
     const end = code.indexOf('}', code.indexOf(last));

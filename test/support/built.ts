@@ -7,6 +7,7 @@ const dist = join(import.meta.dirname, '..', '..', 'dist');
 export const setup = async (): Promise<void> => {
   for (const name of [
     'daemon.js',
+    'daemon.cjs',
     'restore.js',
     'plugin-api.js',
     'cli.cjs',

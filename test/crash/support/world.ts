@@ -273,11 +273,12 @@ export class CrashWorld {
     const product = join(this.#place.root, 'p');
     const whole = this.#place;
     await cp(whole.daemon.product, product, { recursive: true, verbatimSymlinks: true });
-    const path = join(product, 'dist', 'daemon.js');
+    const path = join(product, 'dist', 'daemon.cjs');
     const code = await readFile(path, 'utf8');
-    const call = 'await teardown.cleanup(claim, member.host);';
-    if (code.split(call).length !== 2) throw new Error(`not once in ${path}: ${call}`);
-    const skip = `if (claim.capability !== ${JSON.stringify(capability)}) ${call}`;
+    // The bundler numbers names that it has twice.
+    const call = /await teardown\.cleanup\((claim\d*), member\.host\);/g;
+    if (code.match(call)?.length !== 1) throw new Error(`not once in ${path}: ${call.source}`);
+    const skip = `if ($1.capability !== ${JSON.stringify(capability)}) $&`;
     await this.stop();
     await writeFile(path, code.replace(call, skip));
     this.#place = { ...whole, daemon: { ...whole.daemon, product } };

@@ -41,7 +41,7 @@ export const becomeOtherBuild = async (folder: string, buildId: string): Promise
   await writeFile(bundle, (await readFile(bundle, 'utf8')).replaceAll(own, buildId));
   await writeFile(join(dist, 'build-id'), `${buildId}\n`);
   // Compiled code of the bundle that was: V8 tells sources apart by their length alone.
-  await rm(join(dist, 'cli.cache'), { force: true });
+  for (const name of ['cli.cache', 'daemon.cache']) await rm(join(dist, name), { force: true });
 };
 
 /** The id of a build that is complete: the build writes the CLI, which has the id in it, last. */
