@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -17,9 +17,10 @@ export type HostState = ReadonlySet<string>;
  * cgroups of banger's and forwarding switches are the whole machine's; processes and files are those of the scope.
  */
 export const hostState = async (scope: HostScope): Promise<HostState> => {
-  const parts = await Promise.all([
+  const ruling = rules();
+  // Nothing here waits for a disk: by promises the same takes several times the CPU, hundreds of times over.
+  const others = [
     links(),
-    rules(),
     loops(),
     mapped(),
     mounts(),
@@ -27,8 +28,8 @@ export const hostState = async (scope: HostScope): Promise<HostState> => {
     forwarding(),
     processes(scope),
     ...scope.directories.map(files),
-  ]);
-  return new Set(parts.flat());
+  ].flat();
+  return new Set([...others, ...(await ruling)]);
 };
 
 /** `+ …` is new, `- …` has gone; empty means that nothing differs. */
@@ -52,22 +53,24 @@ export const hostDiffSettled = async (
 };
 
 /** Undefined where the object has gone between listing and reading, or is another user's. */
-const present = async <T>(reading: Promise<T>): Promise<T | undefined> =>
-  reading.catch((error: unknown) => {
+const present = <T>(read: () => T): T | undefined => {
+  try {
+    return read();
+  } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES' || code === 'ENOTDIR')
       return undefined;
     throw error;
-  });
+  }
+};
 
-const names = async (folder: string): Promise<readonly string[]> =>
-  (await present(readdir(folder))) ?? [];
+const names = (folder: string): readonly string[] => present(() => readdirSync(folder)) ?? [];
 
-const text = async (path: string): Promise<string | undefined> =>
-  (await present(readFile(path, 'utf8')))?.trimEnd();
+const text = (path: string): string | undefined =>
+  present(() => readFileSync(path, 'utf8'))?.trimEnd();
 
-const links = async (): Promise<string[]> =>
-  (await names('/sys/class/net'))
+const links = (): string[] =>
+  names('/sys/class/net')
     .filter((name) => name.startsWith('bgr-'))
     .map((name) => `link ${name}`);
 
@@ -96,58 +99,51 @@ const rules = async (): Promise<string[]> => {
 };
 
 /** Bound loops only: an empty node stays once it was made. */
-const loops = async (): Promise<string[]> => {
-  const found = (await names('/sys/block'))
+const loops = (): string[] =>
+  names('/sys/block')
     .filter((name) => name.startsWith('loop'))
-    .map(async (name) => {
-      const file = await text(`/sys/block/${name}/loop/backing_file`);
+    .flatMap((name) => {
+      const file = text(`/sys/block/${name}/loop/backing_file`);
       return file === undefined ? [] : [`loop ${name} ${file}`];
     });
-  return (await Promise.all(found)).flat();
-};
 
-const mapped = async (): Promise<string[]> => {
-  const found = (await names('/sys/block'))
+const mapped = (): string[] =>
+  names('/sys/block')
     .filter((name) => name.startsWith('dm-'))
-    .map(async (name) => `dm ${(await text(`/sys/block/${name}/dm/uuid`)) ?? name}`);
-  return Promise.all(found);
-};
+    .map((name) => `dm ${text(`/sys/block/${name}/dm/uuid`) ?? name}`);
 
 /** proc(5): field 5 of mountinfo is the mount point; the source is the second field after ` - `. */
-const mounts = async (): Promise<string[]> =>
-  ((await text('/proc/self/mountinfo')) ?? '').split('\n').map((line) => {
+const mounts = (): string[] =>
+  (text('/proc/self/mountinfo') ?? '').split('\n').map((line) => {
     const [left = '', right = ''] = line.split(' - ');
     return `mount ${left.split(' ')[4] ?? ''} ${right.split(' ').slice(0, 2).join(' ')}`;
   });
 
-const cgroups = async (): Promise<string[]> => {
-  const line = ((await text('/proc/self/mountinfo')) ?? '')
+const cgroups = (): string[] => {
+  const line = (text('/proc/self/mountinfo') ?? '')
     .split('\n')
     .find((each) => each.includes(' - cgroup2 '));
   const mount = line?.split(' ')[4];
   if (mount === undefined) return [];
-  const parents = (await names(mount)).filter((name) => name.startsWith('banger-'));
-  const found = parents.map(async (parent) => {
-    const entries = await present(readdir(join(mount, parent), { withFileTypes: true }));
-    const inside = (entries ?? []).filter((entry) => entry.isDirectory());
-    return [parent, ...inside.map(({ name }) => join(parent, name))];
-  });
-  return (await Promise.all(found)).flat().map((path) => `cgroup ${path}`);
+  return names(mount)
+    .filter((name) => name.startsWith('banger-'))
+    .flatMap((parent) => {
+      const entries = present(() => readdirSync(join(mount, parent), { withFileTypes: true }));
+      const inside = (entries ?? []).filter((entry) => entry.isDirectory());
+      return [parent, ...inside.map(({ name }) => join(parent, name))];
+    })
+    .map((path) => `cgroup ${path}`);
 };
 
-const forwarding = async (): Promise<string[]> => {
-  const switches = ['/proc/sys/net/ipv4/ip_forward'];
-  for (const device of await names('/proc/sys/net/ipv4/conf')) {
-    if (!device.startsWith('bgr-')) switches.push(`/proc/sys/net/ipv4/conf/${device}/forwarding`);
-  }
-  return (
-    await Promise.all(
-      switches.map(async (path) => {
-        const value = await text(path);
-        return value === undefined ? [] : [`sysctl ${path} ${value}`];
-      }),
-    )
-  ).flat();
+const forwarding = (): string[] => {
+  const devices = names('/proc/sys/net/ipv4/conf').filter((device) => !device.startsWith('bgr-'));
+  return [
+    '/proc/sys/net/ipv4/ip_forward',
+    ...devices.map((device) => `/proc/sys/net/ipv4/conf/${device}/forwarding`),
+  ].flatMap((path) => {
+    const value = text(path);
+    return value === undefined ? [] : [`sysctl ${path} ${value}`];
+  });
 };
 
 /**
@@ -155,27 +151,25 @@ const forwarding = async (): Promise<string[]> => {
  * in their environment at birth (the daemon, and whatever it started). Not this test's own ancestry,
  * and no zombies: where PID 1 does not reap, a dead orphan stays.
  */
-const processes = async ({ directories }: HostScope): Promise<string[]> => {
-  const own = await ancestry();
-  const found = (await names('/proc'))
+const processes = ({ directories }: HostScope): string[] => {
+  const own = ancestry();
+  return names('/proc')
     .filter((pid) => /^\d+$/.test(pid) && !own.has(pid))
-    .map(async (pid) => {
-      const [stat, args, environment, cwd] = await Promise.all([
-        text(`/proc/${pid}/stat`),
-        text(`/proc/${pid}/cmdline`),
-        text(`/proc/${pid}/environ`),
-        present(readlink(`/proc/${pid}/cwd`)),
-      ]);
-      if (stat === undefined || stateOf(stat) === 'Z') return [];
+    .flatMap((pid) => {
+      const args = text(`/proc/${pid}/cmdline`);
+      const environment = text(`/proc/${pid}/environ`);
+      const cwd = present(() => readlinkSync(`/proc/${pid}/cwd`));
       const isOurs = directories.some(
         (directory) =>
           args?.includes(directory) === true ||
           environment?.includes(directory) === true ||
           (cwd !== undefined && isWithin(cwd, directory)),
       );
-      return isOurs ? [`process ${pid} ${(args ?? '').replaceAll('\0', ' ').slice(0, 200)}`] : [];
+      if (!isOurs) return [];
+      const stat = text(`/proc/${pid}/stat`);
+      if (stat === undefined || stateOf(stat) === 'Z') return [];
+      return [`process ${pid} ${(args ?? '').replaceAll('\0', ' ').slice(0, 200)}`];
     });
-  return (await Promise.all(found)).flat();
 };
 
 /** The name in parentheses may hold spaces and parentheses: fields count from the last `)`. */
@@ -183,11 +177,11 @@ const fieldsOf = (stat: string): readonly string[] =>
   stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 const stateOf = (stat: string): string | undefined => fieldsOf(stat)[0];
 
-const ancestry = async (): Promise<ReadonlySet<string>> => {
+const ancestry = (): ReadonlySet<string> => {
   const pids = new Set<string>();
   for (let pid: string | undefined = String(process.pid); pid !== undefined && pid !== '0';) {
     pids.add(pid);
-    const stat: string | undefined = await text(`/proc/${pid}/stat`);
+    const stat: string | undefined = text(`/proc/${pid}/stat`);
     pid = stat === undefined ? undefined : fieldsOf(stat)[1];
   }
   return pids;
@@ -198,8 +192,8 @@ const isWithin = (path: string, directory: string): boolean => {
   return below === '' || (below !== '..' && !below.startsWith('../'));
 };
 
-const files = async (directory: string): Promise<string[]> => {
-  const entries = await present(readdir(directory, { recursive: true, withFileTypes: true }));
+const files = (directory: string): string[] => {
+  const entries = present(() => readdirSync(directory, { recursive: true, withFileTypes: true }));
   return (entries ?? []).map((entry) => {
     const kind = entry.isSocket() ? 'socket' : entry.isDirectory() ? 'folder' : 'file';
     return `${kind} ${join(entry.parentPath, entry.name)}`;
