@@ -3,8 +3,15 @@
 // Everything is synchronous: what is killed "before" has not begun.
 import { ChildProcess } from 'node:child_process';
 import { subscribe, tracingChannel } from 'node:diagnostics_channel';
-import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import {
+  accessSync,
+  appendFileSync,
+  constants,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, delimiter, dirname, join } from 'node:path';
 import type { CommandSpan } from '../../../core/host/create-executor.ts';
 import type { ClaimChange } from '../../../core/ledger/changes.ts';
 
@@ -93,6 +100,41 @@ globalThis.setTimeout = new Proxy(setTimeoutOfNode, {
       ...rest,
     ]) as unknown,
 });
+interface SpawnOptions {
+  file: string;
+  readonly args: string[];
+  readonly envPairs: string[];
+}
+
+const shims = join(control, 'shims');
+const behindShims = new Map<string, string | undefined>();
+const isProgram = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return false;
+    throw error;
+  }
+};
+
+/** What the shim would become, which has nothing else to do: of some forty commands a case, each is spared a shell. */
+const skipShim = (options: SpawnOptions): void => {
+  if (dirname(options.file) !== shims) return;
+  const tool = basename(options.file);
+  const path = options.envPairs.findIndex((pair) => pair.startsWith('PATH='));
+  const [first, ...folders] = (options.envPairs[path] ?? '').slice('PATH='.length).split(delimiter);
+  if (first !== shims) return;
+  if (!behindShims.has(tool))
+    behindShims.set(tool, folders.map((folder) => join(folder, tool)).find(isProgram));
+  const program = behindShims.get(tool);
+  if (program === undefined) return;
+  options.file = program;
+  options.args[0] = tool;
+  options.envPairs[path] = `PATH=${folders.join(delimiter)}`;
+};
+
 // Not in Node's types; https://github.com/nodejs/node/blob/v20.x/lib/internal/child_process.js
 const spawnOfNode: unknown = Reflect.get(ChildProcess.prototype, 'spawn');
 if (typeof spawnOfNode !== 'function')
@@ -101,8 +143,9 @@ Reflect.set(
   ChildProcess.prototype,
   'spawn',
   new Proxy(spawnOfNode, {
-    apply: (target, self, [options]: [{ readonly envPairs: string[] }]) => {
-      if (starting.act !== undefined) options.envPairs.push(`BANGER_CRASH_ACT=${starting.act}`);
+    apply: (target, self, [options]: [SpawnOptions]) => {
+      if (starting.act === undefined) skipShim(options);
+      else options.envPairs.push(`BANGER_CRASH_ACT=${starting.act}`);
       return Reflect.apply(target, self, [options]) as unknown;
     },
   }),
