@@ -74,6 +74,8 @@ export interface CrashWorldOptions {
   readonly images?: 'tiny' | 'none';
   /** Of all that they have; the temporary one where absent. */
   readonly folder?: string;
+  /** The daemon's, besides what is every world's. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Where the daemons of one world live, and what stands around them. */
@@ -125,7 +127,7 @@ export const removePlace = async ({
 const furnish = async (
   root: string,
   uplink: string,
-  { kit, rootfs, without = [], guests, images }: CrashWorldOptions,
+  { kit, rootfs, without = [], guests, images, env: more = {} }: CrashWorldOptions,
 ): Promise<CrashPlace> => {
   const control = join(root, 'k');
   const bin = join(root, 'b');
@@ -161,6 +163,7 @@ const furnish = async (
     BANGER_STATE_DIR: state,
     BANGER_RUNTIME_DIR: runtime,
     BANGER_CRASH_CONTROL: control,
+    ...more,
   };
   const socketPath = join(runtime, 'banger.sock');
   const { product, preload } = kit;

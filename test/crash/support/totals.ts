@@ -6,6 +6,7 @@ import { cannotCrash } from './cannot.ts';
 import { makeKit } from './kit.ts';
 import type { CrashKit } from './place.ts';
 import type { CrashCounts } from './run.ts';
+import { CrashWorld } from './world.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -18,13 +19,27 @@ declare module 'vitest' {
 export const saveCounts = (folder: string, name: string, counts: CrashCounts): Promise<void> =>
   writeFile(join(folder, `${name}.json`), JSON.stringify(counts));
 
+/**
+ * Compiled code of all that a VM takes, where the build has that of a daemon without any: hundreds of daemons compile
+ * it no more. None of V8's flags is theirs, and with others it would be thrown away.
+ */
+const compile = async (kit: CrashKit): Promise<void> => {
+  await rm(join(kit.product, 'dist', 'daemon.cache'), { force: true });
+  const env = { BANGER_WRITE_CODE_CACHE: '1' };
+  await (await CrashWorld.create({ kit, rootfs: 'qcow2', env })).dispose();
+};
+
 /** Vitest's globalSetup: what all files use, and the counts of all of them as one line at the end. */
 export default async (project: TestProject): Promise<() => Promise<void>> => {
   const own = await mkdtemp(join(tmpdir(), 'bgc-suite-'));
   const folder = join(own, 'counts');
   await mkdir(folder);
   project.provide('crashCounts', folder);
-  if (cannotCrash === undefined) project.provide('crashKit', await makeKit(join(own, 'kit')));
+  if (cannotCrash === undefined) {
+    const kit = await makeKit(join(own, 'kit'));
+    await compile(kit);
+    project.provide('crashKit', kit);
+  }
   return async () => {
     const counts = await Promise.all(
       (await readdir(folder)).map(
