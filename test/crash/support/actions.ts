@@ -87,11 +87,15 @@ export const crashActions: readonly CrashAction[] = [
   },
 ];
 
-const upwards: ReadonlySet<string> = new Set(['create', 'first create', 'start']);
+const ways: Readonly<Record<'up' | 'stop' | 'delete', readonly string[]>> = {
+  up: ['create', 'first create', 'start'],
+  stop: ['stop', 'kill', 'daemon stop'],
+  delete: ['delete', 'delete --force'],
+};
 
-/** About half of the points each. `first create` leaves out what `create` has, so they stay together. */
-export const actionsTo = (direction: 'up' | 'down'): readonly CrashAction[] =>
-  crashActions.filter(({ name }) => upwards.has(name) === (direction === 'up'));
+/** About a third of the points each. `first create` leaves out what `create` has, so they stay together. */
+export const actionsTo = (way: keyof typeof ways): readonly CrashAction[] =>
+  crashActions.filter(({ name }) => ways[way].includes(name));
 
 /** Of a running VM; its root disk has no part in them. */
 export const changeActions: readonly CrashAction[] = [

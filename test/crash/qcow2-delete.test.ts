@@ -2,8 +2,8 @@ import { actionsTo } from './support/actions.ts';
 import { describeEveryPoint } from './support/suite.ts';
 
 describeEveryPoint(
-  'a daemon that is killed, root disks by copy, down to none',
-  { rootfs: 'copy' },
+  'a daemon that is killed, root disks by qcow2, down to none',
+  { rootfs: 'qcow2' },
   (run, ...at) => run.killAt(...at),
-  actionsTo('down'),
+  actionsTo('delete'),
 );
