@@ -8,10 +8,31 @@ export const vsockSocket = 'vsock.sock';
 /** To which Firecracker connects what the guest does: docs/vsock.md in its source. */
 export const announceSocket = `${vsockSocket}_${String(announcePort)}`;
 
-/** What bounded-output listens on; opened anew by Firecracker, so its own descriptor does not matter. */
-const console = '/proc/self/fd/3';
-/** The same, for metrics. */
-const metrics = '/proc/self/fd/4';
+/**
+ * In a room: the folder of the sockets, which becomes the daemon's alone once they are there; and in the VM's folder a link
+ * to it, so that their paths are short (107 bytes, unix(7)).
+ */
+export const hostFolder = 'host';
+
+export interface Paths {
+  /** Where the console and the metrics go: to what bounded-output listens on. */
+  readonly console: string;
+  readonly metrics: string;
+  readonly vsock: string;
+}
+
+/** In the VM's folder. Outputs are opened anew by Firecracker, so its own descriptors do not matter. */
+export const plainPaths: Paths = {
+  console: '/proc/self/fd/3',
+  metrics: '/proc/self/fd/4',
+  vsock: vsockSocket,
+};
+/** In a room, where outputs are FIFOs. */
+export const roomPaths: Paths = {
+  console: 'console',
+  metrics: 'metrics',
+  vsock: `${hostFolder}/${vsockSocket}`,
+};
 
 /** 2 is the host; each VM has a socket of its own, so they may all have the same. */
 const guestCid = 3;
@@ -47,13 +68,13 @@ const deviceOf = (index: number): string => `/dev/vd${'abcdefghijklmnopqrstuvwxy
 
 export const hasConsole = (version: Version): boolean => isAtLeast(version, serialSince);
 
-export const metricsRequest: ApiRequest = {
+export const metricsRequest = ({ metrics }: Paths): ApiRequest => ({
   method: 'PUT',
   path: '/metrics',
   body: { metrics_path: metrics },
-};
+});
 
-export const consoleRequests = (version: Version): ApiRequest[] =>
+export const consoleRequests = (version: Version, { console }: Paths): ApiRequest[] =>
   hasConsole(version)
     ? [{ method: 'PUT', path: '/serial', body: { serial_out_path: console } }]
     : [];
@@ -67,6 +88,7 @@ export const configuration = (
   machine: MachineSpec,
   version: Version,
   limits: Limits = {},
+  paths: Paths = plainPaths,
 ): ApiRequest[] => {
   const { kernel, initrd, drives, nics } = machine;
   if (kernel === undefined)
@@ -82,13 +104,13 @@ export const configuration = (
     toldBy === undefined ? [] : [`${toldBy}=${deviceOf(index)}`],
   );
   return [
-    metricsRequest,
+    metricsRequest(paths),
     {
       method: 'PUT',
       path: '/machine-config',
       body: { vcpu_count: machine.vcpus, mem_size_mib: machine.memoryMib },
     },
-    ...consoleRequests(version),
+    ...consoleRequests(version, paths),
     {
       method: 'PUT',
       path: '/boot-source',
@@ -134,7 +156,7 @@ export const configuration = (
     {
       method: 'PUT',
       path: '/vsock',
-      body: { guest_cid: guestCid, uds_path: vsockSocket },
+      body: { guest_cid: guestCid, uds_path: paths.vsock },
     },
     { method: 'PUT', path: '/entropy', body: {} },
     // Never inflated: it is there for what the guest reports.

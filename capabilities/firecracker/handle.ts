@@ -23,12 +23,13 @@ const answerMs = 10_000;
  * @param hasConsole false where the console is in the VMM's own log
  */
 export const createHandle = (
-  folder: string,
+  places: { readonly folder: string; readonly door: string },
   process: ProcessIdentity,
   hasConsole: boolean,
   source: ExitSource,
 ): VmmHandle => {
-  const socket = join(folder, apiSocket);
+  const { folder, door } = places;
+  const socket = join(door, apiSocket);
   const logs = vmmLogs(folder);
   // In the VMM's own log there may be one of an earlier run.
   const panic = async (): Promise<string | undefined> =>
@@ -39,8 +40,8 @@ export const createHandle = (
     process: { pid: process.pid, startTicks: process.startTicks },
     agent: {
       kind: 'vsock',
-      path: join(folder, vsockSocket),
-      announce: join(folder, announceSocket),
+      path: join(door, vsockSocket),
+      announce: join(door, announceSocket),
     },
     logs: {
       console: hasConsole ? logs.console : logs.vmm,
@@ -51,7 +52,7 @@ export const createHandle = (
     pause: () => setState('Paused'),
     resume: () => setState('Resumed'),
     isPaused: async () => (await instanceState(socket, deadlineSignal(answerMs))) === 'Paused',
-    snapshot: (to, signal) => createSnapshot(socket, folder, to, signal),
+    snapshot: (to, signal) => createSnapshot(places, to, signal),
     growDrive: async (drive, bytes, path) => {
       await growFile(path, bytes);
       // Told its path again, Firecracker looks at the size anew and tells the guest.

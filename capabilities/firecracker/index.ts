@@ -2,6 +2,7 @@ import { defineCapability, vmmIdentity, vmmTeardown, z } from '../../core/plugin
 import { createFirecrackerDriver } from './driver.ts';
 import { limitKeys, limitsOf } from './limits.ts';
 import { firecrackerMarks } from './marks.ts';
+import { defaultUidBase, greatestUidBase, leastUidBase } from './own-user.ts';
 
 export const firecrackerCapability = defineCapability({
   id: 'firecracker',
@@ -9,6 +10,12 @@ export const firecrackerCapability = defineCapability({
   config: z.strictObject({
     /** A name on PATH or a path. */
     binary: z.string().min(1).default('firecracker'),
+    /** For a daemon of root: the first of 65,536 users, of which each VM's Firecracker is one. */
+    uid_base: z.int().min(leastUidBase).max(greatestUidBase).default(defaultUidBase),
+    /** For a daemon of root: whether each is started through the jailer, in a file system of its own. */
+    jailer: z.boolean().default(false),
+    /** A name on PATH or a path, of Firecracker's release. */
+    jailer_binary: z.string().min(1).default('jailer'),
     ...limitKeys,
   }),
   identity: vmmIdentity,
@@ -16,7 +23,10 @@ export const firecrackerCapability = defineCapability({
   setup: ({ config, directory, exec, instance }) => {
     const driver = createFirecrackerDriver({
       binary: config.binary,
+      jailer: config.jailer ? config.jailer_binary : undefined,
       limits: limitsOf(config),
+      uidBase: config.uid_base,
+      isRoot: process.getuid?.() === 0,
       directory,
       exec,
       instance,

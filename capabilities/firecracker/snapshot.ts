@@ -1,8 +1,9 @@
-import { copyFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, copyFile, lstat, realpath, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { BangerError, deadlineSignal, type MachineSpec } from '../../core/plugin-api/index.ts';
 import { send, type ApiRequest } from './api/client.ts';
-import { consoleRequests, metricsRequest, vsockSocket } from './configure.ts';
+import { apiSocket, consoleRequests, metricsRequest, type Paths } from './configure.ts';
+import type { StagedFile } from './stage.ts';
 import { formatVersion, isAtLeast, type Version } from './version.ts';
 
 /** In a snapshot's folder: the state of devices and CPUs, and the memory. */
@@ -16,8 +17,8 @@ export const snapshotFiles = parts.map(written);
 const loaded = (part: string): string => `from.${part}`;
 
 /** For `linkFiles`. */
-export const snapshotLinks = (folder: string): { name: string; target: string }[] =>
-  parts.map((part) => ({ name: loaded(part), target: join(folder, part) }));
+export const snapshotLinks = (folder: string): StagedFile[] =>
+  parts.map((part) => ({ name: loaded(part), target: join(folder, part), isWritten: false }));
 
 /** CHANGELOG.md of Firecracker: another tap, and another vsock socket. */
 const tapSince: Version = [1, 12, 0];
@@ -37,17 +38,33 @@ const move = async (from: string, to: string): Promise<void> => {
 };
 
 /**
+ * Out of a room, first to where its Firecracker has no hand in it. Who goes on from it may be another user, and only
+ * reads it.
+ * @throws BangerError VMM_FAILED
+ */
+const takeOut = async (from: string, to: string): Promise<void> => {
+  await rename(from, to);
+  if (!(await lstat(to)).isFile())
+    throw new BangerError('VMM_FAILED', `Firecracker has made no file of ${from}`);
+  await chown(to, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+  await chmod(to, 0o444);
+};
+
+/**
  * Firecracker writes where it is at home, and the files are moved from there.
  * @param folder of the VM
+ * @param door the folder of its sockets: where that is another one, Firecracker is at home above what it leads to
  */
 export const createSnapshot = async (
-  socket: string,
-  folder: string,
+  { folder, door }: { readonly folder: string; readonly door: string },
   to: string,
   signal: AbortSignal,
 ): Promise<void> => {
+  const socket = join(door, apiSocket);
+  const home = door === folder ? folder : dirname(await realpath(door));
   // Of one that was not moved: Firecracker would write into what it is a name for.
-  for (const name of snapshotFiles) await rm(join(folder, name), { force: true });
+  for (const name of snapshotFiles)
+    for (const each of new Set([folder, home])) await rm(join(each, name), { force: true });
   const body = {
     snapshot_type: 'Full',
     snapshot_path: written('state'),
@@ -55,7 +72,11 @@ export const createSnapshot = async (
   } as const;
   const deadline = deadlineSignal(snapshotMs, signal);
   await send(socket, { method: 'PUT', path: '/snapshot/create', body }, deadline, snapshotMs);
-  for (const part of parts) await move(join(folder, written(part)), join(to, part));
+  for (const part of parts) {
+    const path = join(folder, written(part));
+    if (home !== folder) await takeOut(join(home, written(part)), path);
+    await move(path, join(to, part));
+  }
 };
 
 /**
@@ -63,7 +84,11 @@ export const createSnapshot = async (
  * are as they are now.
  * @throws BangerError VMM_FAILED of a version that cannot be told of another tap
  */
-export const loadRequests = ({ nics }: MachineSpec, version: Version): ApiRequest[] => {
+export const loadRequests = (
+  { nics }: MachineSpec,
+  version: Version,
+  paths: Paths,
+): ApiRequest[] => {
   if (nics.length > 0 && !isAtLeast(version, tapSince)) {
     throw new BangerError(
       'VMM_FAILED',
@@ -72,22 +97,23 @@ export const loadRequests = ({ nics }: MachineSpec, version: Version): ApiReques
     );
   }
   return [
-    metricsRequest,
-    ...consoleRequests(version),
+    metricsRequest(paths),
+    ...consoleRequests(version, paths),
     {
       method: 'PUT',
       path: '/snapshot/load',
       body: {
         snapshot_path: loaded('state'),
         mem_backend: { backend_type: 'File', backend_path: loaded('memory') },
-        resume_vm: true,
+        resume_vm: false,
         ...(nics.length === 0
           ? {}
           : {
               network_overrides: nics.map(({ id, tap }) => ({ iface_id: id, host_dev_name: tap })),
             }),
-        ...(isAtLeast(version, vsockSince) ? { vsock_override: { uds_path: vsockSocket } } : {}),
+        ...(isAtLeast(version, vsockSince) ? { vsock_override: { uds_path: paths.vsock } } : {}),
       },
     },
+    { method: 'PATCH', path: '/vm', body: { state: 'Resumed' } },
   ];
 };

@@ -8,11 +8,18 @@ export const stagedDrive = (id: string): string => `drive-${id}`;
 const stagedKernel = 'kernel';
 const stagedInitrd = 'initrd';
 
+export interface StagedFile {
+  readonly name: string;
+  readonly target: string;
+  /** Whether it is written to: then it is the VM's own. */
+  readonly isWritten: boolean;
+}
+
 export interface Stage {
   /** The machine, the paths of its files relative to the VM's folder. */
   readonly machine: MachineSpec;
   /** Where these lead. */
-  readonly files: readonly { readonly name: string; readonly target: string }[];
+  readonly files: readonly StagedFile[];
 }
 
 /**
@@ -21,9 +28,14 @@ export interface Stage {
  */
 export const staged = (machine: MachineSpec): Stage => {
   const { kernel, initrd, drives } = machine;
-  const files = drives.map(({ id, path }) => ({ name: stagedDrive(id), target: path }));
-  if (kernel !== undefined) files.push({ name: stagedKernel, target: kernel.path });
-  if (initrd !== undefined) files.push({ name: stagedInitrd, target: initrd });
+  const files = drives.map(({ id, path, readOnly }) => ({
+    name: stagedDrive(id),
+    target: path,
+    isWritten: !readOnly,
+  }));
+  if (kernel !== undefined)
+    files.push({ name: stagedKernel, target: kernel.path, isWritten: false });
+  if (initrd !== undefined) files.push({ name: stagedInitrd, target: initrd, isWritten: false });
   return {
     files,
     machine: {

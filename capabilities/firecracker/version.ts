@@ -12,12 +12,19 @@ export const isAtLeast = (version: Version, other: Version): boolean => {
 
 export const formatVersion = (version: Version): string => version.join('.');
 
-/** Of what `firecracker --version` says: `Firecracker v1.13.1`. */
-export const parseVersion = (text: string): Version | undefined => {
-  const [, major, minor, patch] = /^Firecracker v(\d+)\.(\d+)\.(\d+)/m.exec(text) ?? [];
+/** As it calls itself in what `--version` says: `Firecracker v1.13.1`. */
+type Title = 'Firecracker' | 'Jailer';
+
+const parseVersion = (text: string, title: Title): Version | undefined => {
+  const [, said, major, minor, patch] = /^(\w+) v(\d+)\.(\d+)\.(\d+)/m.exec(text) ?? [];
+  if (said !== title) return undefined;
   return major === undefined ? undefined : [Number(major), Number(minor), Number(patch)];
 };
 
 /** @returns undefined where it says something else */
-export const versionOf = async (binary: string, exec: Executor): Promise<Version | undefined> =>
-  parseVersion((await exec.run(binary, ['--version'])).stdout);
+export const versionOf = async (
+  binary: string,
+  exec: Executor,
+  title: Title = 'Firecracker',
+): Promise<Version | undefined> =>
+  parseVersion((await exec.run(binary, ['--version'])).stdout, title);

@@ -44,8 +44,8 @@ export const tapPoolCapability = defineCapability({
       claims: own,
       host: { exec, instance, directory, log },
     });
-    /** QEMU and Firecracker run as the daemon's user. */
-    const uid = process.getuid?.() ?? 0;
+    /** Of a VMM that has none of its own. */
+    const ownUid = process.getuid?.() ?? 0;
 
     const ofVm = (vmId: string): { lease?: LeaseIdentity; tap?: TapIdentity } => {
       const found: { lease?: LeaseIdentity; tap?: TapIdentity } = {};
@@ -88,6 +88,7 @@ export const tapPoolCapability = defineCapability({
         await claims.acquire(
           { key: `tap:${tap.name}`, scope: 'run', token, identity: tap, uses: [bridge.id] },
           async (signal) => {
+            const uid = machine.vmmUid ?? ownUid;
             const context = { exec, directory, token };
             const observed = await createTap(tap, instance.marker(token), uid, context, signal);
             return { value: undefined, observed };

@@ -66,15 +66,15 @@ export const startVm = async (
     };
     registry.observeStages(operation, running);
     await registry.preflight(operation);
+    const claims = ledger.bind(each.capability, { vmId: vm.id, runId }, signal);
+    const uid = await driver.user?.(operation, claims);
+    if (uid !== undefined) operation.machine.vmmUid = uid;
     await registry.hooks.preStart.promise(operation);
     signal.throwIfAborted();
 
     running.stage('boot');
     onReached('boot');
-    const handle = await driver.boot(
-      operation,
-      ledger.bind(each.capability, { vmId: vm.id, runId }, signal),
-    );
+    const handle = await driver.boot(operation, claims);
     deps.handles.set(vm.id, handle);
     vms.updateRun(vm.id, { logs: handle.logs });
     await aliveUntil(handle, registry.hooks.postStart.promise(operation));

@@ -4,7 +4,7 @@
  */
 export { z } from 'zod';
 export { deadlineSignal } from '../deadline.ts';
-export { BangerError, messageOf, toBangerError } from '../errors.ts';
+export { BangerError, codeOf, messageOf, toBangerError } from '../errors.ts';
 export type { ErrorCode } from '../errors.ts';
 export { defineAction, defineCapability, provide, serviceRef } from '../capability.ts';
 export type {
@@ -90,6 +90,8 @@ export {
 } from '../vmm/process/identity.ts';
 export { findVmm } from '../vmm/process/adopt.ts';
 export { controlDeadlineMs, launchVmm } from '../vmm/process/launch.ts';
+export type { Room } from '../vmm/process/room.ts';
+export { claimVmmUser, vmmUserCount, type VmmUser } from '../vmm/process/user.ts';
 export { vmmLogs, vmmMetrics } from '../vmm/process/logs.ts';
 export { readPanic } from '../vmm/process/panic.ts';
 export { vmmTeardown } from '../vmm/process/teardown.ts';

@@ -6,8 +6,9 @@ import type { ProcessIdentity } from '../host/executor.ts';
 /**
  * The driver contract. Order of calls, each awaited before the next:
  * 1. probe      before every boot, and whenever somebody asks; changes nothing
- * 2. boot       once per run, within the run's claims; or restore, or attach, after a restart of the daemon
- * 3. shutdown   any number of times, may race with `exited`
+ * 2. user       before every boot, and before whatever is made for it
+ * 3. boot       once per run, within the run's claims; or restore, or attach, after a restart of the daemon
+ * 4. shutdown   any number of times, may race with `exited`
  * The claim that boot acquires is the hard kill: its cleanup ends the process.
  */
 export interface VmmDriver<I = unknown, O = unknown> {
@@ -15,6 +16,11 @@ export interface VmmDriver<I = unknown, O = unknown> {
   readonly diskFormats: readonly DiskFormat[];
   readonly agentChannel: AgentChannel['kind'];
   probe(): Promise<VmmProbe>;
+  /**
+   * Where the VMM runs as a user of its own: its number, and that of its group, claimed for the VM or the run.
+   * @returns undefined where it is the daemon's user
+   */
+  user?(operation: VmOperation, claims: Claims<I, O>): Promise<number | undefined>;
   boot(operation: StartOperation, claims: Claims<I, O>): Promise<VmmHandle>;
   /**
    * Where the VMM can, and then its handles have `snapshot`: as `boot`, but the guest goes on where a snapshot of it was

@@ -5,6 +5,7 @@ export interface Drive {
   readonly id: string;
   /** The kernel parameter by which the guest's init learns which of its disks this is; the driver knows how to say it. */
   readonly toldBy?: 'banger.root' | 'banger.work';
+  /** Of one that is written to: the VM's own, so that it may be given to the VMM's user. */
   readonly path: string;
   readonly format: DiskFormat;
   readonly readOnly: boolean;
@@ -14,7 +15,7 @@ export interface Drive {
 
 export interface Nic {
   readonly id: string;
-  /** Name of a tap that the daemon's user may open. */
+  /** Name of a tap that the VMM's user may open. */
   readonly tap: string;
   readonly mac: string;
 }
@@ -81,6 +82,8 @@ export interface ImageSpec {
 export interface MachineSpec {
   readonly vcpus: number;
   readonly memoryMib: number;
+  /** User and group that the VMM will run as, where that is not the daemon's user: it has no other rights. */
+  vmmUid?: number;
   image?: ImageSpec;
   kernel?: KernelSpec;
   /** Changes when the root disk is made anew: what provisioning did `once` is then done again. */

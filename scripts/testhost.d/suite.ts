@@ -1,6 +1,7 @@
-import { copyFile, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, copyFile, cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { bringImage } from '../../test/testhost/support/stage.ts';
 import { openExecutor } from '../lib/executor.ts';
 import { bootTestHost, folderPath } from './host.ts';
@@ -34,7 +35,11 @@ export const runSuite = async (options: SuiteOptions, streams: Streams): Promise
       verbatimSymlinks: true,
       filter: (path) => !isLeftOut(path),
     });
+    // Firecracker runs as a user of its own.
+    await chmod(folder, 0o755);
     await copyFile(firecracker, join(folder, 'firecracker'));
+    const jailer = join(dirname(firecracker), 'jailer');
+    if (existsSync(jailer)) await copyFile(jailer, join(folder, 'jailer'));
     const cache = join(folder, 'home', '.cache', 'banger');
     await mkdir(cache, { recursive: true });
     {

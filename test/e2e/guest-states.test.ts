@@ -1,4 +1,4 @@
-import { readFile, rm } from 'node:fs/promises';
+import { chmod, readFile, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -75,6 +75,8 @@ describeUnless(
       const server = createServer().listen(path);
       try {
         await once(server, 'listening');
+        // Firecracker may be another user.
+        await chmod(path, 0o666);
         const word = once(server, 'connection', { signal: deadlineSignal(60_000) });
         // Its next one begins anew.
         await run(`kill -9 $(${findAgent})`);

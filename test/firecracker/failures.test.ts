@@ -1,6 +1,15 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -76,7 +85,7 @@ describe('a start that Firecracker fails', () => {
   };
 
   it('is none where it is asked for twice', async () => {
-    const socket = join(await folderOf(world), 'api.sock');
+    const socket = join(await folderOf(world), 'host', 'api.sock');
     const again = {
       method: 'PUT',
       path: '/actions',
@@ -97,7 +106,7 @@ describe('a start that Firecracker fails', () => {
 
   it('is none where sockets of an earlier run are there', async () => {
     const folder = await folderOf(world);
-    for (const name of ['api.sock', 'vsock.sock']) await writeFile(join(folder, name), '');
+    for (const name of ['host', 'snapshot.state']) await writeFile(join(folder, name), '');
     await works();
   });
 
@@ -106,7 +115,7 @@ describe('a start that Firecracker fails', () => {
     const { pid } = await world.show('box');
     await world.killDaemon();
     process.kill(pid ?? 0, 'SIGKILL');
-    const socket = join(await folderOf(world), 'api.sock');
+    const socket = join(await folderOf(world), 'host', 'api.sock');
     await rm(socket);
     const other = createServer((client) =>
       client.end('HTTP/1.1 204 \r\nConnection: keep-alive\r\n\r\n'),
@@ -147,9 +156,15 @@ describe('a start that Firecracker fails', () => {
 
   itUnless(needsTools('python3'), 'names the tap that somebody else has', async () => {
     const { instance } = await world.status();
-    const [program, held, itself] = ['hold.py', 'held', 'itself'].map((name) =>
-      join(world.root, 'f', name),
-    ) as [string, string, string];
+    // Firecracker's user is not root, and neither is who runs before it.
+    const own = join(world.root, 'f', 'own');
+    await mkdir(own);
+    await chmod(own, 0o777);
+    const held = join(own, 'held');
+    const [program, itself] = ['hold.py', 'itself'].map((name) => join(world.root, 'f', name)) as [
+      string,
+      string,
+    ];
     await writeFile(program, holdTaps);
     await copyFile(binary, itself);
     // Somebody has it a moment before Firecracker would.
@@ -175,24 +190,43 @@ describe('a disk that is full', () => {
   it('takes no more of a log, and the VM runs', async () => {
     const world = await createWorld();
     const folder = join(world.stateDirectory, 'firecracker');
-    await mkdir(folder, { recursive: true });
-    await command('mount', ['-t', 'tmpfs', '-o', 'size=48m,mode=0700', 'tmpfs', folder]);
     try {
       await world.ok(['vm', 'create', '--name', 'box']);
       await world.ok(['vm', 'stop', 'box']);
-      const fill = join(folder, 'fill');
-      await command('sh', ['-c', `cat /dev/zero > ${fill} 2>/dev/null || true`]);
+      // Every write to it fails with ENOSPC, full(4).
+      for (const name of ['console', 'vmm', 'metrics']) {
+        const path = join(await folderOf(world), `${name}.log`);
+        await rm(path);
+        await symlink('/dev/full', path);
+      }
       await world.ok(['vm', 'start', 'box']);
       await world.guest(
         'box',
         'i=0; while [ $i -lt 3000 ]; do echo flood $i > /dev/console; i=$((i+1)); done',
       );
       expect(await world.guest('box', 'echo runs')).toBe('runs');
-      await rm(fill);
       await world.ok(['vm', 'delete', '--force', 'box']);
       await pollUntil('nothing of the VM', 10_000, async () =>
         (await readdir(folder)).length === 0 ? true : undefined,
       );
+    } finally {
+      await world.dispose();
+    }
+  });
+});
+
+describe('a state directory of several file systems', () => {
+  it('is told of at the start, for Firecracker’s user reaches disks by hard links', async () => {
+    const world = await createWorld();
+    const folder = join(world.stateDirectory, 'firecracker');
+    await mkdir(folder, { recursive: true });
+    await command('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=0700', 'tmpfs', folder]);
+    try {
+      const { code, stderr } = await world.cli(['vm', 'create', '--name', 'box']);
+      expect(code).toBe(125);
+      expect(stderr).toMatch(/the disk \S+ is on another file system.*BANGER_STATE_DIR/s);
+      await expectNothing(world);
+      expect((await readdir(folder, { recursive: true })).join()).not.toContain('run-');
       await world.ok(['daemon', 'stop']);
     } finally {
       await command('umount', [folder]);

@@ -1,12 +1,13 @@
 import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import { openExecutor } from '../../scripts/lib/executor.ts';
 import { folderToDisk } from '../../scripts/testhost.d/folder-disk.ts';
 import { bootTestHost, type TestHost } from '../../scripts/testhost.d/host.ts';
 import { pollUntil } from '../e2e/support/poll.ts';
-import { describeUnless } from '../support/skip.ts';
+import { jailerReason } from '../e2e/support/vmm.ts';
+import { describeUnless, itUnless } from '../support/skip.ts';
 import { innerBanger, type InnerBanger } from './support/inner.ts';
 import { stage } from './support/stage.ts';
 
@@ -19,6 +20,13 @@ memory = "256M"
 disk_size = "1G"
 [firecracker]
 binary = "${mountPoint}/firecracker"
+`;
+
+/** The jailer of the same release, which lies beside it. */
+const jailer = join(dirname(binary ?? ''), 'jailer');
+const noJailer = binary === undefined ? undefined : await jailerReason(binary, jailer);
+const jailed = `jailer = true
+jailer_binary = "${mountPoint}/jailer"
 `;
 
 describeUnless(
@@ -35,6 +43,7 @@ describeUnless(
       const disk = join(folder, 'firecracker.raw');
       await mkdir(join(folder, 'firecracker'));
       await copyFile(binary ?? '', join(folder, 'firecracker', 'firecracker'));
+      if (noJailer === undefined) await copyFile(jailer, join(folder, 'firecracker', 'jailer'));
       await using exec = await openExecutor();
       const { signal } = new AbortController();
       await folderToDisk(join(folder, 'firecracker'), disk, { exec, signal, journal: false });
@@ -51,6 +60,15 @@ describeUnless(
       await rm(folder, { recursive: true });
     });
 
+    const expectUnprivileged = async (pid: number): Promise<void> => {
+      const status = await host.ok(['cat', `/proc/${String(pid)}/status`]);
+      const uid = /^Uid:\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)$/m.exec(status)?.slice(1) ?? [];
+      expect(new Set(uid).size).toBe(1);
+      expect(Number(uid[0])).toBeGreaterThanOrEqual(2_100_000_000);
+      expect(status).toMatch(/^CapPrm:\s+0+$/m);
+      expect(status).toMatch(/^NoNewPrivs:\s+1$/m);
+      expect(status).toMatch(/^Seccomp:\s+2$/m);
+    };
     const endedPid = async (): Promise<number> => (await banger.show('box')).pid ?? 0;
     const stopped = () =>
       pollUntil('the end of the VM', 60_000, async () =>
@@ -99,6 +117,10 @@ describeUnless(
       expect(cgroup).toMatch(/^0::\/banger-[a-z2-7]{6}\/firecracker-[a-z2-7]{8}$/);
       const [first = ''] = (await banger.ok(['vm', 'logs', '--metrics', 'box'])).split('\n');
       expect(JSON.parse(first)).toMatchObject({ utc_timestamp_ms: expect.any(Number) as number });
+    });
+
+    it('run as a user of their own, who may do nothing else', async () => {
+      await expectUnprivileged(await endedPid());
     });
 
     it('give back memory that they have freed', async () => {
@@ -182,6 +204,61 @@ describeUnless(
       await halting;
       await banger.ok(['vm', 'delete', 'box']);
       expect(await banger.ok(['doctor', '--leaks'])).toBe('Nothing leaks.');
+      await banger.ok(['daemon', 'stop']);
+    });
+
+    itUnless(noJailer, 'run in a jail, which has no more than what is theirs', async () => {
+      banger = await innerBanger(host, '/srv/stage/j', config + jailed);
+      await banger.ok(['vm', 'create', '--name', 'box']);
+      const pid = await endedPid();
+      await expectUnprivileged(pid);
+      const root = (await host.ok(['ls', `/proc/${String(pid)}/root`])).split('\n');
+      expect(root).toEqual(expect.arrayContaining(['dev', 'drive-root', 'drive-work', 'kernel']));
+      expect(root).not.toContain('etc');
+      const [cgroup = ''] = (await host.ok(['cat', `/proc/${String(pid)}/cgroup`])).split('\n');
+      expect(cgroup).toMatch(/^0::\/banger-[a-z2-7]{6}\/firecracker-[a-z2-7]{8}$/);
+      const { ip, logs } = await banger.show('box');
+      expect(
+        await banger.guest('box', `ping -c 1 -W 10 ${(ip ?? '').replace(/\d+$/, '1')}`),
+      ).toContain('1 received');
+      await banger.guest('box', 'echo from the guest > /dev/console');
+      await pollUntil('what the guest wrote to its console', 20_000, async () =>
+        (await host.ok(['cat', logs['console'] ?? ''])).includes('from the guest')
+          ? true
+          : undefined,
+      );
+      const [first = ''] = (await banger.ok(['vm', 'logs', '--metrics', 'box'])).split('\n');
+      expect(JSON.parse(first)).toMatchObject({ utc_timestamp_ms: expect.any(Number) as number });
+    });
+
+    itUnless(noJailer, 'are as good in there: adopted, grown, stopped and killed', async () => {
+      const pid = await endedPid();
+      const status = JSON.parse(await banger.ok(['daemon', 'status', '--json'])) as { pid: number };
+      await host.ok(['kill', '-KILL', String(status.pid)]);
+      expect(await banger.guest('box', 'echo adopted')).toBe('adopted');
+      expect(await banger.show('box')).toMatchObject({ state: 'running', pid, conditions: [] });
+      await banger.ok(['vm', 'pause', 'box']);
+      await banger.ok(['vm', 'resume', 'box']);
+      await banger.ok(['vm', 'set', 'box', '--disk-size', '3G']);
+      const mib = Number(
+        await banger.guest('box', 'df -BM --output=size /root | tail -n 1 | tr -dc 0-9'),
+      );
+      expect(mib).toBeGreaterThan(2500);
+      await banger.guest('box', 'echo kept > /root/kept');
+      await banger.ok(['vm', 'stop', 'box']);
+      expect((await banger.show('box')).lastError).toBeNull();
+      await banger.ok(['vm', 'start', 'box']);
+      expect(await banger.guest('box', 'cat /root/kept')).toBe('kept');
+      await banger.ok(['vm', 'kill', 'box']);
+      expect(await banger.ok(['doctor', '--leaks'])).toBe('Nothing leaks.');
+      const left = await host.ok([
+        'find',
+        `${banger.stateDirectory}/firecracker`,
+        '-name',
+        'run-*',
+      ]);
+      expect(left).toBe('');
+      await banger.ok(['vm', 'delete', 'box']);
       await banger.ok(['daemon', 'stop']);
     });
   },

@@ -29,6 +29,18 @@ const marked = async (
   return named.find((each) => each.vmId === vmId && !each.isWriter);
 };
 
+const claimedFolder = (claims: VmmClaims): string | undefined =>
+  claims
+    .list({ scope: 'vm' })
+    .map(({ identity }) => (identity.kind === 'folder' ? identity.path : undefined))
+    .find((path) => path !== undefined);
+
+/** The VMM itself may work in a room, and even see no more than that: the writer of its logs stands in the folder. */
+const folderOf = async (marks: VmmMarks, process: VmmProcess): Promise<string | undefined> => {
+  const named = await findByName(marks, (name) => name === process.name);
+  return workingFolder(named.find(({ isWriter }) => isWriter) ?? process);
+};
+
 /** The VM's running VMM and its folder, after a restart of the daemon; undefined where it is gone. */
 export const findVmm = async (
   marks: VmmMarks,
@@ -37,6 +49,7 @@ export const findVmm = async (
   claims: VmmClaims,
 ): Promise<{ readonly process: VmmProcess; readonly folder: string } | undefined> => {
   const process = (await claimed(marks, claims)) ?? (await marked(marks, vmId, instance));
-  const folder = process === undefined ? undefined : await workingFolder(process);
-  return process === undefined || folder === undefined ? undefined : { process, folder };
+  if (process === undefined) return undefined;
+  const folder = claimedFolder(claims) ?? (await folderOf(marks, process));
+  return folder === undefined ? undefined : { process, folder };
 };

@@ -2,9 +2,13 @@ import { z } from 'zod';
 import type { Claims, IdentityCodec } from '../../claim.ts';
 import { pathObserved } from '../../host/owned-path.ts';
 
-/** A VM's folder (scope `vm`: logs) or its process with the sockets (scope `run`). */
+/**
+ * A VM's folder (scope `vm`: logs), its VMM's user (scope `vm`: no object on the host, the claim's key is the allocator's
+ * lock), or its process with the sockets (scope `run`).
+ */
 const identity = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('folder'), path: z.string() }),
+  z.object({ kind: z.literal('user'), uid: z.int() }),
   z.object({
     kind: z.literal('process'),
     /** In the process's arguments: it carries our instance's token and the claim's. */
@@ -13,6 +17,8 @@ const identity = z.discriminatedUnion('kind', [
     sockets: z.array(z.string()),
     /** The folder of its cgroup, should it have one. */
     cgroup: z.string().optional(),
+    /** The run's room, should it have one: a folder in the VM's own, its name with the claim's token. */
+    room: z.string().optional(),
   }),
 ]);
 

@@ -10,7 +10,8 @@ import { cgroupName, cgroupParent, makeCgroup } from './cgroup.ts';
 import { findByName, waitNameGone, writerMs, type VmmMarks } from './find.ts';
 import type { VmmClaims, VmmIdentity } from './identity.ts';
 import { boundedOutput, vmmLogs } from './logs.ts';
-import { processName } from './names.ts';
+import { processName, roomName } from './names.ts';
+import { makeRoom, type Room } from './room.ts';
 
 /** How long a VMM may take to open its control socket, milliseconds. */
 export const controlDeadlineMs = 10_000;
@@ -38,20 +39,23 @@ const logEnd = async (path: string): Promise<number> => {
 export interface Launch<T> {
   readonly vmId: string;
   readonly binary: string;
-  /** Its working folder, and where its logs are. */
+  /** Where its logs are, and it works, unless it has a room. */
   readonly folder: string;
+  readonly room?: Room;
   /** Names of the sockets in the folder, and of what else goes with the process, that it makes and does not remove. */
   readonly sockets: readonly string[];
-  /** Whether it writes metrics, to descriptor 4. */
+  /** Whether it writes metrics: in a room to the FIFO `metrics`, as its console to `console`; else to descriptor 4. */
   readonly metrics?: boolean;
-  argsOf(name: string): readonly string[];
+  /** @param runFolder where a room would be */
+  argsOf(name: string, runFolder: string): readonly string[];
   /** How long `connect` may take, milliseconds. */
   readonly deadlineMs?: number;
   /**
    * Connects to its control socket, and does what has to be done until the guest runs.
    * @param signal aborted at the deadline, when the start is cancelled, and when the process has ended
+   * @param workingFolder the VMM's: the room, or the VM's folder
    */
-  connect(child: DetachedProcess, signal: AbortSignal): Promise<T>;
+  connect(child: DetachedProcess, signal: AbortSignal, workingFolder: string): Promise<T>;
 }
 
 /**
@@ -96,7 +100,7 @@ export const launchVmm = async <T>(
   claims: VmmClaims,
   launch: Launch<T>,
 ): Promise<T> => {
-  const { vmId, binary, folder, sockets, metrics = false, argsOf, connect } = launch;
+  const { vmId, binary, folder, room, sockets, metrics = false, argsOf, connect } = launch;
   const { deadlineMs = controlDeadlineMs } = launch;
   const token = newToken(8);
   const suffix = marks.suffixOf?.(vmId);
@@ -104,11 +108,13 @@ export const launchVmm = async <T>(
   const name = suffix === undefined ? base : `${base}-${suffix}`;
   const parent = await cgroupParent(instance);
   const cgroup = parent === undefined ? undefined : join(parent, cgroupName(marks.id, token));
+  const runFolder = join(folder, roomName(token));
   const identity: VmmIdentity = {
     kind: 'process',
     name,
     sockets: sockets.map((socket) => join(folder, socket)),
     ...(cgroup === undefined ? {} : { cgroup }),
+    ...(room === undefined ? {} : { room: runFolder }),
   };
   return claims.acquire(
     { key: `process:${vmId}`, scope: 'run', token, identity },
@@ -117,8 +123,13 @@ export const launchVmm = async <T>(
       const logPath = vmmLogs(folder).vmm;
       const from = await logEnd(logPath);
       const isOwn = cgroup !== undefined && (await makeCgroup(cgroup));
-      const through = boundedOutput(isOwn ? cgroup : undefined, metrics);
-      const child = await exec.detach(binary, argsOf(name), { cwd: folder, logPath, through });
+      const made = room === undefined ? undefined : await makeRoom(runFolder, room, name);
+      const through = boundedOutput(isOwn ? cgroup : undefined, metrics, made);
+      const child = await exec.detach(binary, argsOf(name, runFolder), {
+        cwd: folder,
+        logPath,
+        through,
+      });
       const ended = new AbortController();
       const failed = child.exited.then(async ({ code, signal: by }): Promise<never> => {
         ended.abort();
@@ -131,11 +142,13 @@ export const launchVmm = async <T>(
         });
       });
       const either = AbortSignal.any([deadlineSignal(deadlineMs, signal), ended.signal]);
-      const connecting = connect(child, either).catch(async (error: unknown) => {
-        // Sockets are opened before all else is read: a closed one is followed by the process's end.
-        await Promise.race([failed, delay(signal.aborted ? 0 : endingMs)]);
-        throw error;
-      });
+      const connecting = connect(child, either, made?.path ?? folder).catch(
+        async (error: unknown) => {
+          // Sockets are opened before all else is read: a closed one is followed by the process's end.
+          await Promise.race([failed, delay(signal.aborted ? 0 : endingMs)]);
+          throw error;
+        },
+      );
       return {
         value: await Promise.race([connecting, failed]),
         observed: { pid: child.pid, startTicks: child.startTicks },

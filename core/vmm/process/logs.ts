@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { BangerError } from '../../errors.ts';
 import { nativeProgram } from '../../host/native-program.ts';
+import type { MadeRoom } from './room.ts';
 
 /**
  * Bytes of one log file; the one before it (`….1`) is kept as well. So a guest that floods its console takes 4 MiB of
@@ -24,11 +25,12 @@ export const vmmMetrics = (folder: string): string => join(folder, metricsLog);
 /**
  * What a VMM is started through: it keeps the logs in the working directory small.
  * @param cgroup that it is to be in
- * @param metrics whether it writes metrics, to descriptor 4
+ * @param metrics whether it writes metrics, to descriptor 4 or, in a room, the FIFO `metrics`
  */
 export const boundedOutput = (
   cgroup: string | undefined,
   metrics: boolean,
+  room: MadeRoom | undefined,
 ): readonly [string, ...string[]] => {
   const program = nativeProgram('vmm', 'bounded-output');
   if (program === undefined) {
@@ -40,6 +42,10 @@ export const boundedOutput = (
     program,
     ...(cgroup === undefined ? [] : ['-c', cgroup]),
     ...(metrics ? ['-m', metricsLog] : []),
+    ...(room === undefined ? [] : ['-r', room.path]),
+    ...(room?.become === undefined
+      ? []
+      : ['-u', [room.become.uid, room.become.uid, ...room.become.groups].join(':')]),
     String(logBytes),
     consoleLog,
     vmmLog,

@@ -4,6 +4,7 @@ import type { Teardown } from '../../capability.ts';
 import type { Claim, Found, Reconciled } from '../../claim.ts';
 import { BangerError } from '../../errors.ts';
 import type { ProcessIdentity } from '../../host/executor.ts';
+import type { Host } from '../../host/host.ts';
 import {
   reconcilePath,
   removeOwnedPath,
@@ -15,6 +16,7 @@ import { cgroupParent, listCgroups, removeCgroup } from './cgroup.ts';
 import { findByName, isOurs, waitNameGone, writerMs, type VmmMarks } from './find.ts';
 import type { VmmIdentity, VmmObserved } from './identity.ts';
 import { processName } from './names.ts';
+import { listRooms, removeRoom } from './room.ts';
 
 type VmmClaim = Claim<VmmIdentity, VmmObserved>;
 
@@ -43,8 +45,9 @@ type ProcessClaimed = Extract<VmmIdentity, { readonly kind: 'process' }>;
 
 const cleanupProcess = async (
   marks: VmmMarks,
-  { name, sockets, cgroup }: ProcessClaimed,
-  observed: VmmObserved | undefined,
+  { name, sockets, cgroup, room }: ProcessClaimed,
+  { observed, token }: VmmClaim,
+  host: Host,
 ): Promise<void> => {
   const { title } = marks;
   // While `intent`, nothing was observed: the token in the arguments is the proof.
@@ -57,6 +60,7 @@ const cleanupProcess = async (
   // The writer of its logs has the same arguments; it ends by itself, with the last word in them.
   for (const found of await waitNameGone(marks, name, writerMs)) await kill(title, found);
   for (const socket of sockets) await rm(socket, { force: true });
+  if (room !== undefined) await removeRoom(room, token, host);
   if (cgroup !== undefined) await removeCgroup(cgroup);
 };
 
@@ -64,10 +68,12 @@ const pathOf = (observed: VmmObserved | undefined): PathObserved | undefined =>
   observed !== undefined && 'ino' in observed ? observed : undefined;
 
 export const vmmTeardown = (marks: VmmMarks): Teardown<VmmIdentity, VmmObserved> => ({
-  cleanup: (claim, host) =>
-    claim.identity.kind === 'process'
-      ? cleanupProcess(marks, claim.identity, claim.observed)
-      : removeOwnedPath(claim.identity.path, { ...claim, observed: pathOf(claim.observed) }, host),
+  cleanup: async (claim, host) => {
+    const { identity, observed } = claim;
+    if (identity.kind === 'process') await cleanupProcess(marks, identity, claim, host);
+    if (identity.kind === 'folder')
+      await removeOwnedPath(identity.path, { ...claim, observed: pathOf(observed) }, host);
+  },
 
   reconcile: async ({ identity, observed }: VmmClaim): Promise<Reconciled> => {
     if (identity.kind === 'process') {
@@ -77,18 +83,22 @@ export const vmmTeardown = (marks: VmmMarks): Teardown<VmmIdentity, VmmObserved>
         (await isOurs(marks, observed, identity.name));
       return isThere ? 'healthy' : 'lost';
     }
-    return reconcilePath(identity.path, pathOf(observed));
+    return identity.kind === 'user' ? 'healthy' : reconcilePath(identity.path, pathOf(observed));
   },
+
+  hasObject: ({ kind }) => kind !== 'user',
 
   scan: async (host): Promise<readonly Found<VmmIdentity>[]> => {
     const prefix = processName(host.instance.token, '');
     const processes = await findByName(marks, (name) => name.startsWith(prefix));
     const parent = await cgroupParent(host.instance);
     const cgroups = parent === undefined ? [] : await listCgroups(marks.id, parent);
+    const rooms = await listRooms(host.directory);
     const tokenOf = (name: string): string => name.slice(prefix.length).split('-')[0] ?? '';
     const running = processes.map(({ pid, name, vmId }) => {
       const token = tokenOf(name);
       const cgroup = cgroups.find((each) => each.token === token)?.path;
+      const room = rooms.find((each) => each.token === token)?.path;
       return {
         token,
         description: `${marks.title} process ${String(pid)} (${name})`,
@@ -97,24 +107,28 @@ export const vmmTeardown = (marks: VmmMarks): Teardown<VmmIdentity, VmmObserved>
           name,
           sockets: [],
           ...(cgroup === undefined ? {} : { cgroup }),
+          ...(room === undefined ? {} : { room }),
         },
         ...(vmId === undefined ? {} : { vmId }),
       };
     });
+    /** Of a process that is gone. */
+    const left = (what: 'cgroup' | 'room', { token, path }: (typeof rooms)[number]) => ({
+      token,
+      description: `${what} ${path}`,
+      identity: {
+        kind: 'process' as const,
+        name: processName(host.instance.token, token),
+        sockets: [],
+        [what]: path,
+      },
+    });
+    const isLeft = ({ token }: { readonly token: string }): boolean =>
+      !running.some((each) => each.token === token);
     return [
       ...running,
-      ...cgroups
-        .filter(({ token }) => !running.some((each) => each.token === token))
-        .map(({ token, path }) => ({
-          token,
-          description: `cgroup ${path}`,
-          identity: {
-            kind: 'process' as const,
-            name: processName(host.instance.token, token),
-            sockets: [],
-            cgroup: path,
-          },
-        })),
+      ...cgroups.filter(isLeft).map((each) => left('cgroup', each)),
+      ...rooms.filter(isLeft).map((each) => left('room', each)),
       ...(await scanOwnedPaths(host, /^vm-([a-z2-7]+)$/, (path) => ({
         kind: 'folder' as const,
         path,

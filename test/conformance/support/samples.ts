@@ -258,5 +258,12 @@ const vmmSamples = (directory: string, token: string, flag: string, name: string
       gone: 'lost',
       make: namedProcess(flag, name),
     },
+    {
+      name: 'user',
+      scope: 'vm',
+      identity: { kind: 'user', uid: 2_100_000_000 },
+      gone: 'healthy',
+      why: 'it is nothing but its claim',
+    },
   ];
 };

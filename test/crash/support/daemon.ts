@@ -19,8 +19,8 @@ export interface DaemonPlace {
   readonly preload: string;
   readonly env: Readonly<Record<string, string>>;
   readonly logPath: string;
-  /** What it sees as /proc/cpuinfo; the host's where absent. */
-  readonly cpuinfo?: string;
+  /** A command before it, by which it sees another host; each becomes the next, so that the pid is the daemon's. */
+  readonly seeing?: readonly [string, ...string[]];
 }
 
 interface Answer {
@@ -57,22 +57,13 @@ export class CrashDaemon {
   /** Returns once the socket answers. */
   static async start(place: DaemonPlace): Promise<CrashDaemon> {
     const log = openSync(place.logPath, 'a');
-    const { cpuinfo } = place;
-    const command = [
+    const [file, ...args] = [
+      ...(place.seeing ?? []),
       process.execPath,
       '--import',
       place.preload,
       join(place.product, 'dist', 'daemon.js'),
     ];
-    // In a mount namespace of its own; each of these becomes the next, so that the pid is the daemon's.
-    const seeing = [
-      'unshare',
-      '--mount',
-      'sh',
-      '-c',
-      'mount --bind "$0" /proc/cpuinfo && exec "$@"',
-    ];
-    const [file = '', ...args] = cpuinfo === undefined ? command : [...seeing, cpuinfo, ...command];
     const child = spawn(file, args, {
       cwd: '/',
       env: place.env,

@@ -11,10 +11,11 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { newToken } from '../../../core/token.ts';
-import { writeCpuinfo } from '../../support/cpuinfo.ts';
+import { doubleHost } from '../../support/firecracker-double/host.ts';
+import { letThrough } from '../../support/firecracker-double/make.ts';
 import { kernelsFolder, userCache } from '../../support/user-cache.ts';
 import type { DaemonPlace } from './daemon.ts';
 
@@ -133,10 +134,11 @@ const furnish = async (
   const bin = join(root, 'b');
   await mkdir(bin);
   if (guests === undefined) await symlink(kit.stub, join(bin, 'qemu-system-x86_64'));
-  const cpuinfo = guests === 'firecracker' ? join(root, 'cpuinfo') : undefined;
-  if (cpuinfo !== undefined) {
-    await writeCpuinfo(cpuinfo);
+  const seeing = guests === 'firecracker' ? await doubleHost(dirname(kit.double)) : undefined;
+  if (seeing !== undefined) {
     await symlink(kit.double, join(bin, 'firecracker'));
+    // The double is not root.
+    await letThrough(root);
   }
   if (images !== undefined) await makeTinyImages(root, bin);
   // A shim alone would be one that is installed.
@@ -170,7 +172,7 @@ const furnish = async (
   const logPath = join(root, 'daemon.out');
   const daemon = {
     ...{ product, socketPath, preload, env, logPath },
-    ...(cpuinfo === undefined ? {} : { cpuinfo }),
+    ...(seeing === undefined ? {} : { seeing }),
   };
   return { root, state, control, daemon, uplink };
 };

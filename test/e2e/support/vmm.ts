@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { chmod, readdir, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { isDynamic } from '../../../capabilities/firecracker/interpreter.ts';
 import { firecrackerCapability } from '../../../capabilities/firecracker/index.ts';
 import { qemuCapability } from '../../../capabilities/qemu/index.ts';
 import {
@@ -8,8 +10,8 @@ import {
   type Connect,
 } from '../../../capabilities/vsock-agent/connect.ts';
 import type { Capability } from '../../../core/capability.ts';
-import { writeCpuinfo } from '../../support/cpuinfo.ts';
-import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
+import { doubleHost } from '../../support/firecracker-double/host.ts';
+import { buildDouble, doubleIn, jailerIn } from '../../support/firecracker-double/make.ts';
 import type { Reason } from '../../support/reasons.ts';
 
 /**
@@ -29,6 +31,24 @@ export const noPorts: Reason =
   testVmm === 'firecracker' && realFirecracker !== undefined
     ? 'a real Firecracker has no ports'
     : undefined;
+
+const realJailer =
+  realFirecracker === undefined ? undefined : join(dirname(realFirecracker), 'jailer');
+
+/** Why a real Firecracker cannot be in a jail. @param jailer beside it */
+export const jailerReason = async (firecracker: string, jailer: string): Promise<Reason> => {
+  if (!existsSync(jailer)) return `there is no ${jailer}`;
+  return (await isDynamic(firecracker)) ? `${firecracker} is not linked statically` : undefined;
+};
+
+export const noJailer: Reason =
+  realFirecracker === undefined || realJailer === undefined
+    ? undefined
+    : await jailerReason(realFirecracker, realJailer);
+
+/** The jailer of its release, which lies beside it; the double's where it is one. @param folder of the double */
+export const testJailer = (folder: string): Promise<string> =>
+  realJailer === undefined ? jailerIn(folder) : Promise.resolve(realJailer);
 
 /** Lines that a world's config.toml has before those that a test wrote. */
 export const linesBefore = testVmm === 'qemu' ? 0 : 1;
@@ -52,7 +72,11 @@ export type Configure = (toml: string) => string;
 export const useVmm = async (product: string, folder: string): Promise<Configure> => {
   if (testVmm === 'qemu') return (toml) => toml;
   const binary = realFirecracker ?? (await withDouble(product, folder));
-  return (toml) => `vmm = "firecracker"\n${toml}\n[firecracker]\nbinary = "${binary}"\n`;
+  const table = '[firecracker]\n';
+  const own = `${table}binary = "${binary}"\n`;
+  // A table is there once.
+  return (toml) =>
+    `vmm = "firecracker"\n${toml.includes(table) ? toml.replace(table, own) : `${toml}\n${own}`}`;
 };
 
 /** Why a guest's agent cannot connect to the host. */
@@ -79,16 +103,11 @@ export const spareStream = async (stateDirectory: string): Promise<Connect> => {
 /** Firecracker is for hosts with KVM: banger sees one, in a mount namespace of its own. */
 const withDouble = async (product: string, folder: string): Promise<string> => {
   await buildDouble(folder);
-  const cpuinfo = join(folder, 'cpuinfo');
-  await writeCpuinfo(cpuinfo);
   const banger = join(product, 'bin', 'banger');
   const itself = `${banger}-itself`;
   await rename(banger, itself);
-  const script = `mount --bind '${cpuinfo}' /proc/cpuinfo && exec '${itself}' "$@"`;
-  await writeFile(
-    banger,
-    `#!/bin/sh\nexec unshare --mount -- sh -c '${script.replaceAll("'", `'\\''`)}' banger "$@"\n`,
-  );
+  const seeing = (await doubleHost(folder)).join("' '");
+  await writeFile(banger, `#!/bin/sh\nexec '${seeing}' '${itself}' "$@"\n`);
   await chmod(banger, 0o755);
   return doubleIn(folder);
 };

@@ -1,21 +1,30 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { firecrackerCapability } from '../../../capabilities/firecracker/index.ts';
 import { qemuCapability } from '../../../capabilities/qemu/index.ts';
 import type { Capability } from '../../../core/capability.ts';
 import { deadlineSignal } from '../../../core/deadline.ts';
 import { isProcessAlive } from '../../../core/host/process-identity.ts';
 import type { VmmDriver } from '../../../core/vmm/driver.ts';
-import { buildDouble, doubleIn } from '../../support/firecracker-double/make.ts';
-import { needsCgroups, needsTools, type Reason } from '../../support/reasons.ts';
+import { buildDouble, doubleIn, jailerIn } from '../../support/firecracker-double/make.ts';
+import {
+  firstOf,
+  needsCgroups,
+  needsRoot,
+  needsTools,
+  type Reason,
+} from '../../support/reasons.ts';
 import { describeUnless, itUnless } from '../../support/skip.ts';
 import { DriverWorld, never } from './support/driver-world.ts';
 import { stubVmmCapability } from './support/stub-driver.ts';
 
 interface Candidate {
+  /** Where the capability is there in more than one way. */
+  readonly how?: string;
   readonly capability: Capability;
   readonly reason: Reason;
   /** What it needs to run here. @param folder for what is made */
@@ -39,6 +48,19 @@ const candidates: readonly Candidate[] = [
       return { binary: await doubleIn(folder) };
     },
   },
+  {
+    capability: firecrackerCapability,
+    how: 'in a jail',
+    reason: firstOf(needsRoot(), needsQemu),
+    config: async (folder) => {
+      await buildDouble(folder);
+      return {
+        binary: await doubleIn(folder),
+        jailer: true,
+        jailer_binary: await jailerIn(folder),
+      };
+    },
+  },
   { capability: stubVmmCapability, reason: undefined, config: () => Promise.resolve({}) },
 ];
 
@@ -50,8 +72,9 @@ const settled = async (until: () => Promise<boolean>): Promise<void> => {
   }
 };
 
-for (const { capability, reason, config } of candidates) {
-  describeUnless(reason, `the VMM driver ${capability.id}`, () => {
+for (const { capability, how, reason, config } of candidates) {
+  const title = how === undefined ? capability.id : `${capability.id} ${how}`;
+  describeUnless(reason, `the VMM driver ${title}`, () => {
     let folder: string;
     let settings: object;
     let world: DriverWorld;
@@ -122,6 +145,28 @@ for (const { capability, reason, config } of candidates) {
       expect(others.filter(({ description }) => description.startsWith('cgroup'))).toEqual([]);
       await rmdir(path);
       await rmdir(join(path, '..'));
+    });
+
+    it('is the user that it says before, and has a room only where that is not the daemon', async () => {
+      const own = process.getuid?.();
+      const uid = (await driver.user?.(world.start(), world.claims())) ?? own;
+      const handle = await world.boot(driver);
+      const status = await readFile(`/proc/${String(handle.process.pid)}/status`, 'utf8');
+      expect(status).toMatch(new RegExp(`^Uid:(\\t${String(uid)}){4}$`, 'm'));
+      const found = (await capability.teardown?.scan(world.host)) ?? [];
+      const room = z.object({ room: z.string() });
+      const rooms = found.flatMap(({ identity }) => room.safeParse(identity).data?.room ?? []);
+      expect(new Set(rooms).size).toBe(uid === own ? 0 : 1);
+      if (uid !== own) expect(status).toMatch(/^CapPrm:\t0{16}$/m);
+      expect(await world.unwind()).toEqual([]);
+      // As core does by `doctor --leaks --fix`, where the process is gone and no claim knows of it.
+      for (const path of rooms.slice(0, 1)) {
+        await mkdir(path);
+        const [left] = (await capability.teardown?.scan(world.host)) ?? [];
+        expect(left).toMatchObject({ description: `room ${path}`, identity: { room: path } });
+        if (left !== undefined) await world.ledger.releaseOrphan(capability, left);
+        await expect(access(path)).rejects.toThrow('ENOENT');
+      }
     });
 
     it('ends by its own means or by its claim, and any number of times', async () => {
@@ -206,7 +251,11 @@ for (const { capability, reason, config } of candidates) {
       expect(await world.unwind()).toEqual([]);
 
       for (let round = 0; round < 2; round++) {
-        const again = await restore(world.start(), snapshot, world.claims());
+        const again = await restore(
+          await world.prepare(driver, world.start()),
+          snapshot,
+          world.claims(),
+        );
         expect(again.process.pid).not.toBe(handle.process.pid);
         expect(await world.processes()).toHaveLength(1);
         expect(await again.isPaused?.()).toBe(false);
@@ -232,11 +281,15 @@ for (const { capability, reason, config } of candidates) {
       if (restore === undefined) return;
       const snapshot = join(folder, 'none');
       await mkdir(snapshot);
-      await expect(restore(world.start(), snapshot, world.claims())).rejects.toThrow(/\w/);
+      await expect(
+        restore(await world.prepare(driver, world.start()), snapshot, world.claims()),
+      ).rejects.toThrow(/\w/);
       expect(await world.unwind()).toEqual([]);
       await writeFile(join(snapshot, 'state'), 'no state\n');
       await writeFile(join(snapshot, 'memory'), 'no memory\n');
-      await expect(restore(world.start(), snapshot, world.claims())).rejects.toMatchObject({
+      await expect(
+        restore(await world.prepare(driver, world.start()), snapshot, world.claims()),
+      ).rejects.toMatchObject({
         code: 'VMM_FAILED',
       });
       expect(await world.unwind()).toEqual([]);
@@ -276,7 +329,7 @@ for (const { capability, reason, config } of candidates) {
     it('keeps no more than its folder, and that goes with the VM', async () => {
       await world.boot(driver);
       expect(await world.unwind()).toEqual([]);
-      expect(world.rows.select({}).map(({ scope }) => scope)).toEqual(['vm']);
+      expect([...new Set(world.rows.select({}).map(({ scope }) => scope))]).toEqual(['vm']);
       await world.dispose();
       expect(await readdir(world.host.directory)).toEqual([]);
       world = await DriverWorld.create(capability);

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises';
+import { existsSync, openSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { components } from '../../../capabilities/firecracker/api/types.ts';
@@ -52,9 +52,13 @@ const emulated = (tscKhz: string): string[] => [
  * The guest's agent is reached by QEMU's ports here, since QEMU has no vsock without the kernel's vhost: so what the
  * initrd leaves out under Firecracker is added, as a second archive, whose files win.
  */
-const withPorts = async (initrd: string, kernel: string, to: string): Promise<void> => {
-  // Beside the kernel itself, not beside a name for it.
-  const folder = dirname(await realpath(kernel));
+const withPorts = async (
+  initrd: string,
+  kernel: string,
+  kernels: string,
+  to: string,
+): Promise<void> => {
+  const folder = await folderOf(kernel, kernels);
   const spec = JSON.parse(readFileSync(join(folder, 'kernel.json'), 'utf8')) as {
     initrdModules: readonly string[];
   };
@@ -72,6 +76,32 @@ const withPorts = async (initrd: string, kernel: string, to: string): Promise<vo
     })),
   ]);
   await writeFile(to, Buffer.concat([await readFile(initrd), more]), { mode: 0o600 });
+};
+
+/** Where a kernel's modules are: beside itself, not beside a name for it, which a link or a copy may be. */
+const folderOf = async (kernel: string, kernels: string): Promise<string> => {
+  // Root's home may be closed to us.
+  const own = await realpath(kernel).then(dirname, () => kernels);
+  if (existsSync(join(own, 'kernel.json'))) return own;
+  const { ino, size } = await stat(kernel);
+  const candidates: { folder: string; isSame: boolean; isAlike: boolean; since: number }[] = [];
+  for (const name of await readdir(kernels)) {
+    const folder = join(kernels, name);
+    if (!existsSync(join(folder, 'vmlinux'))) continue;
+    const other = await stat(join(folder, 'vmlinux'));
+    candidates.push({
+      folder,
+      isSame: other.ino === ino,
+      isAlike: other.size === size,
+      since: other.mtimeMs,
+    });
+  }
+  const found =
+    candidates.find(({ isSame }) => isSame) ??
+    // A copy: of the last build, for the kernel may be that of others as well.
+    candidates.toSorted((a, b) => b.since - a.since).find(({ isAlike }) => isAlike);
+  if (found === undefined) throw new Error(`The double finds no modules of the kernel ${kernel}.`);
+  return found.folder;
 };
 
 const comma = (text: string): string => text.replaceAll(',', ',,');
@@ -138,6 +168,16 @@ const balloonArgs = (balloon: Machine['balloon']): string[] => {
 
 const portSocket = (folder: string, id: string): string => join(folder, `${id}.sock`);
 
+interface GuestPlaces {
+  /** Of its sockets, below the VM's own, with which it goes. */
+  readonly folder: string;
+  readonly tscTool: string;
+  /** Of the host's kernels, a folder each. */
+  readonly kernels: string;
+  /** The file in which its memory is; it stands still then. */
+  readonly from: string | undefined;
+}
+
 const migrated = async (qmp: Qmp, gone: AbortSignal): Promise<void> => {
   for (;;) {
     const { status } = (await qmp.execute('query-migrate')) as { readonly status?: string };
@@ -151,19 +191,15 @@ const quoted = (path: string): string => `'${path.replaceAll("'", `'\\''`)}'`;
 
 /**
  * Boots the guest in a QEMU that dies with us.
- * @param folder of its sockets, below the VM's own, with which it goes
- * @param from the file in which its memory is; it stands still then
  * @throws Error with QEMU's words
  */
 export const bootGuest = async (
   machine: Machine,
-  folder: string,
-  tscTool: string,
-  from?: string,
+  { folder, tscTool, kernels, from }: GuestPlaces,
 ): Promise<Guest> => {
   await mkdir(folder, { recursive: true });
   const { kernel_image_path: kernel = '', initrd_path: initrd } = machine.boot ?? {};
-  if (initrd !== undefined) await withPorts(initrd, kernel, join(folder, 'initrd'));
+  if (initrd !== undefined) await withPorts(initrd, kernel, kernels, join(folder, 'initrd'));
   const khz = execFileSync(tscTool, { encoding: 'utf8' }).trim();
   const serial = openSync(machine.serial?.serial_out_path ?? '/proc/self/fd/1', 'a');
   const child = spawn(

@@ -1,7 +1,6 @@
 // A process that is to its callers what a `firecracker` is: see README.md. Arguments: our own, `--`, Firecracker's.
 import { once } from 'node:events';
 import type { Server } from 'node:net';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Api } from './api.ts';
 import { documentVersion } from './document.ts';
@@ -14,7 +13,7 @@ import { createVsock } from './vsock.ts';
 const exitCodes = { generic: 1, badArguments: 153 } as const;
 /** wire.h of the guest's agent. */
 const agentPort = 1024;
-/** Beside the VM's own files. */
+/** Beside the VM's own files, in the working folder: the ones above it may be closed to us. */
 const ownFolder = 'double';
 
 const separator = process.argv.indexOf('--');
@@ -23,6 +22,7 @@ const { values: own } = parseArgs({
   options: {
     version: { type: 'string', default: documentVersion },
     'tsc-tool': { type: 'string', default: '' },
+    kernels: { type: 'string', default: '' },
     /** Ends like that in the middle of InstanceStart. */
     'dies-at-start': { type: 'boolean', default: false },
   },
@@ -52,6 +52,10 @@ const parse = () => {
         id: { type: 'string', default: 'anonymous-instance' },
         'api-sock': { type: 'string', default: '/run/firecracker.socket' },
         version: { type: 'boolean', default: false },
+        // By these the jailer tells when it began: exec_command() of its env.rs.
+        'start-time-us': { type: 'string' },
+        'start-time-cpu-us': { type: 'string' },
+        'parent-cpu-time-us': { type: 'string' },
       },
     }).values;
   } catch (error) {
@@ -60,7 +64,7 @@ const parse = () => {
   }
 };
 
-const { id, 'api-sock': apiSocket, version: isAsked } = parse();
+const { id, 'api-sock': apiSocket, version: isAsked, 'parent-cpu-time-us': inJail } = parse();
 if (isAsked) {
   process.stdout.write(`Firecracker v${own.version}\n`);
   process.exit(0);
@@ -80,13 +84,22 @@ const listen = async (server: Server, path: string, fault: string): Promise<void
   });
 };
 
+/** The double of the jailer changes no root: an absolute path is taken from the jail, which is the working folder. */
+const inJailed = (body: string | undefined): string | undefined =>
+  body?.replaceAll(/"(\w+_path|path_on_host)":\s*"\//g, '"$1":"./');
+
 const [major = 0, minor = 0] = own.version.split('.').map(Number);
 const api: Api = new Api(
   { id, version: own.version, minor: major > 1 ? Number.MAX_SAFE_INTEGER : minor },
   {
     boot: async (machine, from) => {
       if (own['dies-at-start']) process.kill(process.pid, 'SIGKILL');
-      const guest = await bootGuest(machine, join(process.cwd(), ownFolder), own['tsc-tool'], from);
+      const guest = await bootGuest(machine, {
+        folder: ownFolder,
+        tscTool: own['tsc-tool'],
+        kernels: own.kernels,
+        from,
+      });
       void guest.ended.then((code) => exit(id, code === 0 ? 0 : exitCodes.generic));
       return guest;
     },
@@ -101,7 +114,9 @@ const api: Api = new Api(
 );
 try {
   await listen(
-    createApiServer((request) => api.serve(request)),
+    createApiServer((request) =>
+      api.serve(inJail === undefined ? request : { ...request, body: inJailed(request.body) }),
+    ),
     apiSocket,
     `Failed to open the API socket at: ${apiSocket}. Check that it is not already used.`,
   );

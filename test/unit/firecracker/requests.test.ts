@@ -4,7 +4,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { send, type ApiRequest } from '../../../capabilities/firecracker/api/client.ts';
-import { configuration } from '../../../capabilities/firecracker/configure.ts';
+import { configuration, plainPaths } from '../../../capabilities/firecracker/configure.ts';
 import { limitKeys, limitsOf } from '../../../capabilities/firecracker/limits.ts';
 import { loadRequests } from '../../../capabilities/firecracker/snapshot.ts';
 import type { Version } from '../../../capabilities/firecracker/version.ts';
@@ -94,20 +94,25 @@ describe('what Firecracker is told', () => {
     fc.assert(
       fc.property(machines, known, (machine, version) => {
         if (version === old && machine.nics.length > 0) {
-          expect(() => loadRequests(machine, version)).toThrow(/with another tap/);
+          expect(() => loadRequests(machine, version, plainPaths)).toThrow(/with another tap/);
           return;
         }
-        const requests = loadRequests(machine, version);
+        const requests = loadRequests(machine, version, plainPaths);
         for (const request of requests) {
           told.add(`${request.method} ${request.path}`);
           expect(faultOf(request)).toBeUndefined();
         }
-        const body = JSON.stringify(requests.at(-1)?.body);
+        const body = JSON.stringify(requests.at(-2)?.body);
         expect(body.includes('vsock_override')).toBe(version[1] === 17);
         for (const { tap } of machine.nics) expect(body).toContain(`"host_dev_name":"${tap}"`);
       }),
     );
-    expect([...told].sort()).toEqual(['PUT /metrics', 'PUT /serial', 'PUT /snapshot/load']);
+    expect([...told].sort()).toEqual([
+      'PATCH /vm',
+      'PUT /metrics',
+      'PUT /serial',
+      'PUT /snapshot/load',
+    ]);
   });
 
   it('has the limits of config.toml, of each disk and both ways of each interface', () => {

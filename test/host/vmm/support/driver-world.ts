@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { setMaxListeners } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -47,6 +48,8 @@ const programHeader = (
 };
 
 export const never = new AbortController().signal;
+// One for all tests: each boot listens to it for as long as it might have taken.
+setMaxListeners(0, never);
 const runId = 'run-1';
 
 interface Place {
@@ -197,8 +200,15 @@ export class DriverWorld {
     return this.ledger.bind(this.#capability, { vmId: this.vm.id, runId }, signal);
   }
 
-  boot(driver: VmmDriver, signal = new AbortController().signal): Promise<VmmHandle> {
-    return driver.boot(this.start(signal), this.claims(signal));
+  /** As core does. */
+  async prepare(driver: VmmDriver, start: StartOperation): Promise<StartOperation> {
+    const uid = await driver.user?.(start, this.claims(start.signal));
+    if (uid !== undefined) start.machine.vmmUid = uid;
+    return start;
+  }
+
+  async boot(driver: VmmDriver, signal = new AbortController().signal): Promise<VmmHandle> {
+    return driver.boot(await this.prepare(driver, this.start(signal)), this.claims(signal));
   }
 
   unwind(): ReturnType<typeof unwindRun> {

@@ -1,10 +1,22 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chown,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { needsRoot } from '../../../support/reasons.ts';
+import { itUnless } from '../../../support/skip.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 
 const source = join(
@@ -42,8 +54,12 @@ beforeEach(async () => {
 });
 
 /** Runs a script whose descriptor 3 is its console, up to the end of both it and the writer. */
-const run = async (script: string, limit = 1000): Promise<number | null> => {
-  const args = [String(limit), 'console.log', 'vmm.log', '/bin/sh', '-c', script];
+const run = async (
+  script: string,
+  limit = 1000,
+  options: readonly string[] = [],
+): Promise<number | null> => {
+  const args = [...options, String(limit), 'console.log', 'vmm.log', '/bin/sh', '-c', script];
   const child = spawn(program, args, {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
@@ -112,6 +128,62 @@ describe('bounded-output', () => {
       echo lost >&3; echo lost >&3; exit 3`;
     expect(await run(script)).toBe(3);
   });
+
+  it('has the program speak by FIFOs in a room, and ends with it though they have no end', async () => {
+    await mkdir(join(folder, 'room'));
+    const options = ['-m', 'metrics.log', '-r', 'room'];
+    const script = 'echo 1 >console; echo metrics >metrics; pwd; echo 2 >console; ls; exit 7';
+    expect(await run(script, 1000, options)).toBe(7);
+    expect(await read('console.log')).toBe('1\n2\n');
+    expect(await read('metrics.log')).toBe('metrics\n');
+    expect(await read('vmm.log')).toMatch(/\/room\nconsole\nmetrics\n$/);
+    await rm(join(folder, 'room'), { recursive: true });
+    await mkdir(join(folder, 'room'));
+    // Nobody ever opens them; and what is in them is there for the writer after its end.
+    expect(await run('exit 3', 1000, options)).toBe(3);
+    await rm(join(folder, 'room'), { recursive: true });
+    await mkdir(join(folder, 'room'));
+    await run('seq 1 10000 >console', 100_000, options);
+    expect(await read('console.log')).toMatch(/^1\n[^]*\n10000\n$/);
+  });
+
+  it('does not take a room with something in the FIFOs’ place', async () => {
+    await mkdir(join(folder, 'room'));
+    await symlink('/dev/null', join(folder, 'room', 'console'));
+    expect(await run('exit 0', 1000, ['-r', 'room'])).toBe(125);
+  });
+
+  itUnless(
+    needsRoot(),
+    'becomes another user, for good, who has the FIFOs and no more',
+    async () => {
+      const room = join(folder, 'room');
+      await mkdir(room, { mode: 0o700 });
+      await chown(room, 2_100_000_007, 2_100_000_007);
+      await writeFile(join(folder, 'secret'), '');
+      const script = `
+      id -u; id -G; grep -E '^(CapPrm|CapEff|NoNewPrivs)' /proc/self/status
+      echo console >console; echo anew >/proc/self/fd/1; : >made
+      ls .. 2>/dev/null || echo closed`;
+      const user = '2100000007:2100000007:123';
+      expect(await run(script, 1000, ['-r', 'room', '-u', user])).toBe(0);
+      expect(await read('vmm.log')).toBe(
+        `2100000007\n2100000007 123\nCapPrm:\t${'0'.repeat(16)}\nCapEff:\t${'0'.repeat(16)}\n` +
+          'NoNewPrivs:\t1\nanew\nclosed\n',
+      );
+      expect(await read('console.log')).toBe('console\n');
+      expect((await stat(join(room, 'made'))).uid).toBe(2_100_000_007);
+    },
+  );
+
+  it.each(['0:0', '7', 'root:root', '7:0', ''])(
+    'does not stay root by a slip: -u %j',
+    async (user) => {
+      await mkdir(join(folder, 'room'));
+      expect(await run('echo ran', 1000, ['-r', 'room', '-u', user])).toBe(125);
+      expect(await read('vmm.log')).toMatch(/^bounded-output: -u: /);
+    },
+  );
 
   it('says what it cannot start', async () => {
     const args = ['10000', 'console.log', 'vmm.log', '/no/such/program'];
