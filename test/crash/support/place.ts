@@ -15,7 +15,7 @@ import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { newToken } from '../../../core/token.ts';
 import { doubleHost } from '../../support/firecracker-double/host.ts';
-import { letThrough } from '../../support/firecracker-double/make.ts';
+import { letThrough } from '../../support/firecracker-double/folder.ts';
 import { kernelsFolder, userCache } from '../../support/user-cache.ts';
 import type { DaemonPlace } from './daemon.ts';
 

@@ -2,7 +2,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeCpuinfo } from '../cpuinfo.ts';
 import { kernelsFolder } from '../user-cache.ts';
-import { kernelsIn } from './make.ts';
+import { kernelsIn } from './folder.ts';
 
 /** major:minor of Documentation/admin-guide/devices.txt, as udev has them. */
 const devices = { '/dev/kvm': '10 232', '/dev/net/tun': '10 200' } as const;

@@ -1,7 +1,7 @@
-import { access, chmod, copyFile, mkdir, realpath, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { access, chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { build } from 'esbuild';
+import { kernelsIn, letThrough } from './folder.ts';
 
 const repository = join(import.meta.dirname, '..', '..', '..');
 
@@ -17,16 +17,6 @@ const jailerBundleIn = (folder: string): string => join(folder, 'jailer.mjs');
 const bundleIn = (folder: string): string => join(folder, 'double.mjs');
 
 const tscToolIn = (folder: string): string => join(folder, 'tsc-khz');
-
-/** Where it looks for the modules of a kernel that it is given under another name. */
-export const kernelsIn = (folder: string): string => join(folder, 'kernels');
-
-/** Everybody may pass a folder of the tests' own, and those above it; what is in them says who may read it. */
-export const letThrough = async (folder: string): Promise<void> => {
-  const top = await realpath(tmpdir());
-  const isInside = (path: string): boolean => path.startsWith(`${top}/`);
-  for (let at = await realpath(folder); isInside(at); at = dirname(at)) await chmod(at, 0o711);
-};
 
 /** Bundles it into a folder, with what else it needs: it runs as a user who sees no more than everybody. */
 export const buildDouble = async (folder: string): Promise<void> => {
