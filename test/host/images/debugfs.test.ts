@@ -26,7 +26,7 @@ describe('debugfs, the real one', () => {
   const names = async (): Promise<string[]> =>
     (await ask('ls -p /'))
       .split('\n')
-      .flatMap((line) => /^\/\d+\/\d+\/\d+\/\d+\/(.*)\/\d*\/$/.exec(line)?.[1] ?? [])
+      .flatMap((line) => /^\/\d+\/\d+\/\d+\/\d+\/(.*)\/\d*\/$/s.exec(line)?.[1] ?? [])
       .filter((name) => !['.', '..', 'lost+found'].includes(name));
 
   beforeEach(async () => {
@@ -58,6 +58,8 @@ describe('debugfs, the real one', () => {
     '`x`',
     'a<1>',
     'ünïcode ☃',
+    // No line ends by it, but to a pattern.
+    'a\u2028b',
     'x'.repeat(255),
   ])('writes a folder and a file named %j as they are', async (name) => {
     const source = join(folder, 'source');
