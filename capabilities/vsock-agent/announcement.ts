@@ -12,6 +12,9 @@ export interface Announcement extends AsyncDisposable {
   readonly pause: Pause;
 }
 
+/** So often it is believed: whoever is in the guest may say it without end, and would have the host ask without a pause. */
+const wordsMax = 8;
+
 /** The VMM may be another user; the folder above is the VM's alone. */
 const socketMode = 0o666;
 
@@ -21,10 +24,13 @@ const socketMode = 0o666;
  */
 export const listenForGuest = async (path: string, log: Logger): Promise<Announcement> => {
   let heard = new AbortController();
+  let words = 0;
   const server = createServer((socket) => {
     socket.on('error', () => undefined).destroy();
-    heard.abort();
+    if (++words <= wordsMax) heard.abort();
   });
+  // One that cannot be accepted is one that was not heard.
+  server.on('error', () => undefined);
   // Of a daemon that was killed.
   await rm(path, { force: true });
   server.listen(path);

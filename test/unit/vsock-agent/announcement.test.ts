@@ -39,6 +39,23 @@ describe('a guest that says that it is there', () => {
     await expect(waiting).rejects.toThrow('still waiting');
   });
 
+  it('is not believed without end', async () => {
+    const path = join(await tempDir(), 'word');
+    await using heard = await listenForGuest(path, silentLog);
+    let believed = 0;
+    for (; believed < 100; believed++) {
+      await speak(path);
+      const enough = new AbortController();
+      const ended = heard.pause(long, enough.signal).then(
+        () => true,
+        () => false,
+      );
+      enough.abort();
+      if (!(await ended)) break;
+    }
+    expect(believed).toBe(8);
+  });
+
   it('need not speak', async () => {
     await using heard = await listenForGuest(join(await tempDir(), 'word'), silentLog);
     await heard.pause(1, never);
