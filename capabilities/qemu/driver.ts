@@ -38,7 +38,7 @@ export const createQemuDriver = (
   const { directory, exec, instance, binary } = options;
   const kvm = kvmCheck(exec);
   /** As the last probe found it: each boot follows one. */
-  let acceleration: Acceleration = { kind: 'tcg', why: 'it has not been looked for' };
+  let probed: Acceleration = { kind: 'tcg', why: 'it has not been looked for' };
 
   /** @param snapshot what the guest goes on from, instead of booting */
   const launch = async (
@@ -47,6 +47,7 @@ export const createQemuDriver = (
     snapshot?: string,
   ): Promise<VmmHandle> => {
     const { vm, machine } = operation;
+    const acceleration = probed;
     const kernelPath = snapshot === undefined ? machine.kernel?.path : undefined;
     if (snapshot === undefined && kernelPath === undefined)
       throw new BangerError('KERNEL_UNKNOWN', 'no capability has named a kernel for this VM');
@@ -88,7 +89,8 @@ export const createQemuDriver = (
           remedy: 'Install it: sudo apt-get install qemu-system-x86',
         };
       }
-      acceleration = await chooseAcceleration(options.acceleration, kvm);
+      const acceleration = await chooseAcceleration(options.acceleration, kvm);
+      probed = acceleration;
       const usable = { usable: true, preference: 10 };
       if (acceleration.kind === 'kvm') return { ...usable, detail: 'KVM' };
       const { why, remedy } = acceleration;

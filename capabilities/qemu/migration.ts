@@ -86,10 +86,16 @@ export const loadState = async (
   await rm(path, { force: true });
   await qmp.execute('migrate-incoming', { uri: `unix:${migrationSocket}` });
   const socket = connect(path);
-  await once(socket, 'connect', { signal });
-  await rm(path);
-  const file = createReadStream(join(from, stateName), { highWaterMark: chunkBytes });
-  await pipeline(file, socket, { signal });
+  // Who waits hears of it, and between two waits nobody would.
+  socket.on('error', () => undefined);
+  try {
+    await once(socket, 'connect', { signal });
+    const file = createReadStream(join(from, stateName), { highWaterMark: chunkBytes });
+    await pipeline(file, socket, { signal });
+  } finally {
+    socket.destroy();
+    await rm(path, { force: true });
+  }
   await completed(qmp, signal);
   await qmp.execute('cont');
 };
