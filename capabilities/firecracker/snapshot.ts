@@ -1,6 +1,11 @@
 import { chmod, chown, copyFile, lstat, realpath, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { BangerError, deadlineSignal, type MachineSpec } from '../../core/plugin-api/index.ts';
+import {
+  BangerError,
+  codeOf,
+  deadlineSignal,
+  type MachineSpec,
+} from '../../core/plugin-api/index.ts';
 import { send, type ApiRequest } from './api/client.ts';
 import { apiSocket, consoleRequests, metricsRequest, type Paths } from './configure.ts';
 import type { StagedFile } from './stage.ts';
@@ -25,13 +30,13 @@ const tapSince: Version = [1, 12, 0];
 const vsockSince: Version = [1, 16, 0];
 
 /** How long it may take to write a guest's memory, milliseconds: 32 GiB at 200 MiB a second, and some. */
-export const snapshotMs = 180_000;
+const snapshotMs = 180_000;
 
 const move = async (from: string, to: string): Promise<void> => {
   try {
     await rename(from, to);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
+    if (codeOf(error) !== 'EXDEV') throw error;
     await copyFile(from, to);
     await rm(from);
   }

@@ -72,7 +72,8 @@ export interface VmmHandle {
   isPaused?(): Promise<boolean>;
   /**
    * Where the VMM can, of a guest that is paused, and stays so: all of it but its disks, into files in a folder that is
-   * there and empty. What it needs of the folder is its driver's own.
+   * there, empty and closed to others: the guest's memory may have secrets, and the files may be for everybody to read, so
+   * that another VM's VMM can. What is in the folder is its driver's own.
    * @throws BangerError VMM_FAILED; the signal's reason
    */
   snapshot?(folder: string, signal: AbortSignal): Promise<void>;
