@@ -5,7 +5,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { BangerError, deadlineSignal, z } from '../../core/plugin-api/index.ts';
+import { BangerError, codeOf, deadlineSignal, z } from '../../core/plugin-api/index.ts';
 import type { Qmp } from './qmp.ts';
 
 /**
@@ -23,6 +23,8 @@ export const migrationMs = 180_000;
 const bytesPerSecond = 1024 ** 4;
 const chunkBytes = 1024 ** 2;
 const pollMs = 4;
+/** How a stream ends whose reader closes it before its writer does. */
+const closings = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'EPIPE', 'ECONNRESET']);
 
 /** Of query-migrate; qapi/migration.json has the rest. */
 const progress = z.object({ status: z.string().optional(), 'error-desc': z.string().optional() });
@@ -91,7 +93,10 @@ export const loadState = async (
   try {
     await once(socket, 'connect', { signal });
     const file = createReadStream(join(from, stateName), { highWaterMark: chunkBytes });
-    await pipeline(file, socket, { signal });
+    await pipeline(file, socket, { signal }).catch((error: unknown) => {
+      // QEMU has read what it needs, or wants no more of it, which it tells below.
+      if (!closings.has(codeOf(error) ?? '')) throw error;
+    });
   } finally {
     socket.destroy();
     await rm(path, { force: true });
