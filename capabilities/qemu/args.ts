@@ -28,6 +28,8 @@ const bootArgs = (acceleration: Acceleration, tscKhz: number | undefined): strin
   ...(acceleration.kind === 'tcg'
     ? [
         'nokaslr',
+        // QEMU 7.2 translates a program anew at each address that it is loaded at: `ls` takes 50 ms, at the same one 10.
+        'norandmaps',
         'no_timer_check',
         'noreplace-smp',
         // The crypto self-tests take about 300 ms of an emulated boot.

@@ -41,6 +41,7 @@ const portPrefix = 'agent';
 const emulated = (tscKhz: string): string[] => [
   'mitigations=off',
   'nokaslr',
+  'norandmaps',
   'no_timer_check',
   'noreplace-smp',
   'cryptomgr.notests',

@@ -58,8 +58,14 @@ describe('QEMU’s arguments', () => {
     expect(readOnly).toMatch(/cache=unsafe,readonly=on$/);
   });
 
+  const append = (args: string[]): string => valuesOf(args, '-append')[0] ?? '';
+
+  it('take address space randomization from emulated guests alone', () => {
+    expect(append(argsFor('tcg')).split(' ')).toContain('norandmaps');
+    expect(append(argsFor('kvm'))).not.toContain('norandmaps');
+  });
+
   it('tell the clock’s frequency under emulation alone', () => {
-    const append = (args: string[]): string => valuesOf(args, '-append')[0] ?? '';
     expect(append(argsFor('tcg', 2_000_000))).toContain('tsc_early_khz=2000000');
     expect(append(argsFor('tcg'))).not.toContain('tsc_early_khz');
     expect(append(argsFor('kvm', 2_000_000))).not.toContain('tsc');
