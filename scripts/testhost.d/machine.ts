@@ -73,7 +73,7 @@ const machineArgs = ({ disk, root, memory, durable }: MachineOptions): string[] 
   '-initrd',
   join(disk, initrdFile),
   '-append',
-  'console=ttyS0 quiet net.ifnames=0 mitigations=off nokaslr tsc=reliable audit=0 random.trust_cpu=on cryptomgr.notests',
+  'console=ttyS0 quiet net.ifnames=0 mitigations=off nokaslr tsc=reliable audit=0 random.trust_cpu=on cryptomgr.notests norandmaps',
   '-serial',
   'file:console.log',
   '-qmp',
@@ -93,7 +93,7 @@ const machineArgs = ({ disk, root, memory, durable }: MachineOptions): string[] 
 ];
 
 /** Raise it when a saved machine of before does not fit. */
-export const machineVersion = [1, cpus, memoryMib, translationCacheMib, sparePorts];
+export const machineVersion = [2, cpus, memoryMib, translationCacheMib, sparePorts];
 
 /** @param extra more arguments */
 export const startMachine = async (
