@@ -11,8 +11,10 @@ const [which = 1, parts = 1] = part.split('/').map(Number);
 
 /** They touch no root disk, and what runs in here is slow. */
 const without = ['nat', 'tap-pool', 'ssh', 'work-disk'];
+/** A question takes the one CPU from the daemon that is to answer. */
+const pollMs = 60;
 
-const run = new CrashRun({ kit: kitAt(kit), rootfs, without });
+const run = new CrashRun({ kit: kitAt(kit), rootfs, without, pollMs });
 for (const action of crashActions) {
   if (names.length > 0 && !names.includes(action.name)) continue;
   const chosen = (await run.points(action)).filter(({ name }) => new RegExp(pattern).test(name));

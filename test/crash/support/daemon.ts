@@ -19,6 +19,8 @@ export interface DaemonPlace {
   readonly preload: string;
   readonly env: Readonly<Record<string, string>>;
   readonly logPath: string;
+  /** Between two questions to a daemon that is not there yet, ms. */
+  readonly pollMs: number;
   /** A command before it, by which it sees another host; each becomes the next, so that the pid is the daemon's. */
   readonly seeing?: readonly [string, ...string[]];
 }
@@ -29,8 +31,6 @@ interface Answer {
 }
 
 const deadlineMs = 60_000;
-/** Of hundreds of starts each waits for this. */
-const pollMs = 5;
 
 /** The daemon has gone in the middle of a call. */
 export class Cut extends Error {}
@@ -80,7 +80,7 @@ export class CrashDaemon {
         if (daemon.#hasEnded) throw new Error(`the daemon ended at once; see ${place.logPath}`);
         return daemon.call('GET', '/v1/daemon').catch(notYet);
       },
-      pollMs,
+      place.pollMs,
     );
     return daemon;
   }
@@ -158,7 +158,7 @@ export class CrashDaemon {
         const { recovery, operations } = await this.status();
         return recovery.state === 'done' && operations.length === 0 ? true : undefined;
       },
-      pollMs,
+      this.#place.pollMs,
     );
   }
 

@@ -73,6 +73,8 @@ export interface CrashWorldOptions {
   readonly guests?: 'qemu' | 'firecracker';
   /** A cache of its own, and a bootstrap of a few files; `none`: nothing is built yet. The user's where absent. */
   readonly images?: 'tiny' | 'none';
+  /** Between two questions to a daemon that is not there yet; short where absent, since hundreds of starts wait for it. */
+  readonly pollMs?: number;
   /** Of all that they have; the temporary one where absent. */
   readonly folder?: string;
   /** The daemon's, besides what is every world's. */
@@ -128,7 +130,7 @@ export const removePlace = async ({
 const furnish = async (
   root: string,
   uplink: string,
-  { kit, rootfs, without = [], guests, images, env: more = {} }: CrashWorldOptions,
+  { kit, rootfs, without = [], guests, images, pollMs = 5, env: more = {} }: CrashWorldOptions,
 ): Promise<CrashPlace> => {
   const control = join(root, 'k');
   const bin = join(root, 'b');
@@ -171,7 +173,7 @@ const furnish = async (
   const { product, preload } = kit;
   const logPath = join(root, 'daemon.out');
   const daemon = {
-    ...{ product, socketPath, preload, env, logPath },
+    ...{ product, socketPath, preload, env, logPath, pollMs },
     ...(seeing === undefined ? {} : { seeing }),
   };
   return { root, state, control, daemon, uplink };
