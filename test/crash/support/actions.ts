@@ -7,8 +7,10 @@ export interface CrashAction {
   readonly fresh: boolean;
   /** Points that this other action has as well are that one's to be killed at. */
   readonly beyond?: string;
+  /** The VM is there afterwards, however it ends. */
+  readonly leavesVm?: boolean;
   /**
-   * Brings the VM to where the action begins.
+   * Brings the VM, or none, to where the action begins.
    * @param isWarm there was a VM since the last daemon stopped in order: what is kept for all is there
    */
   prepare(daemon: CrashDaemon, isWarm: boolean): Promise<void>;
@@ -20,12 +22,16 @@ export interface CrashAction {
 
 const create = { name: 'v' };
 
-const started = (daemon: CrashDaemon): Promise<void> =>
-  daemon.mustOperate('POST', '/v1/vms', create);
+const started = async (daemon: CrashDaemon): Promise<void> => {
+  const vm = await daemon.vm('v');
+  if (vm === undefined) await daemon.mustOperate('POST', '/v1/vms', create);
+  else if (vm.state !== 'running') await daemon.mustOperate('POST', '/v1/vms/v/start');
+};
 
 const stopped = async (daemon: CrashDaemon): Promise<void> => {
-  await started(daemon);
-  await daemon.mustOperate('POST', '/v1/vms/v/stop');
+  const vm = await daemon.vm('v');
+  if (vm === undefined) await daemon.mustOperate('POST', '/v1/vms', create);
+  if (vm?.state !== 'stopped') await daemon.mustOperate('POST', '/v1/vms/v/stop');
 };
 
 export const crashActions: readonly CrashAction[] = [
@@ -49,18 +55,21 @@ export const crashActions: readonly CrashAction[] = [
   {
     name: 'start',
     fresh: false,
+    leavesVm: true,
     prepare: stopped,
     act: (daemon) => daemon.operate('POST', '/v1/vms/v/start'),
   },
   {
     name: 'stop',
     fresh: false,
+    leavesVm: true,
     prepare: started,
     act: (daemon) => daemon.operate('POST', '/v1/vms/v/stop'),
   },
   {
     name: 'kill',
     fresh: false,
+    leavesVm: true,
     prepare: started,
     act: (daemon) => daemon.operate('POST', '/v1/vms/v/kill'),
   },

@@ -26,15 +26,20 @@ interface Case {
   run(world: CrashWorld): Promise<boolean>;
 }
 
+export interface CrashRunOptions extends CrashWorldOptions {
+  /** A VM that is there after a case is the next one's as well; `endOf` deletes it, and finds what is left. */
+  readonly keepsVm?: boolean;
+}
+
 /** A world is used as long as it stays clean: what one case has left would be counted by the next as well. */
 export class CrashRun {
-  readonly #options: CrashWorldOptions;
+  readonly #options: CrashRunOptions;
   readonly counts: CrashCounts = { kills: 0, failures: 0, leaks: [] };
   readonly #points = new Map<string, readonly Point[]>();
   #world: CrashWorld | undefined;
   #isWarm = false;
 
-  constructor(options: CrashWorldOptions) {
+  constructor(options: CrashRunOptions) {
     this.#options = options;
   }
 
@@ -89,12 +94,20 @@ export class CrashRun {
     }
   }
 
+  /** Has to come after the cases of an action. */
+  async endOf(action: CrashAction): Promise<void> {
+    if (this.#world === undefined) return;
+    await this.#note(`${action.name}: at the end`, await this.#world.finish(action.goOn));
+  }
+
   async #run(action: CrashAction, each: Case): Promise<void> {
     const world = await this.#clean();
     try {
       await this.#prepare(world, action);
       if (!(await each.run(world))) this.counts.leaks.push(`${each.name}: the point did not come`);
-      await this.#settle(world, each.name, action, each.mayFail);
+      const keepsVm = this.#options.keepsVm === true && action.leavesVm === true;
+      if (keepsVm) await this.#note(each.name, await world.problems(each.mayFail));
+      else await this.#settle(world, each.name, action, each.mayFail);
     } catch (error) {
       this.counts.leaks.push(
         `${each.name}: ${error instanceof Error ? error.message : String(error)}`,
@@ -127,6 +140,10 @@ export class CrashRun {
       ...(await world.finish(action.goOn)),
       ...(action.fresh ? await this.#stop(world) : []),
     ];
+    await this.#note(name, left);
+  }
+
+  async #note(name: string, left: readonly string[]): Promise<void> {
     if (left.length === 0) return;
     this.counts.leaks.push(...left.map((line) => `${name}: ${line}`));
     await this.dispose();

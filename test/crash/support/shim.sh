@@ -10,7 +10,7 @@ case $act in
   hold)
     # Until the next daemon is up: what an orphan of the killed one then makes must be undone as well.
     : >"$folder/.held"
-    while [ ! -e "$folder/.go" ]; do sleep 0.01; done
+    while [ ! -e "$folder/.go" ]; do sleep 0.1; done
     ;;
   exit1) echo "$tool: an injected failure" >&2; exit 1 ;;
   eperm) echo "$tool: Operation not permitted" >&2; exit 1 ;;
