@@ -1,11 +1,12 @@
 // The suite without vitest, for the test host: bundled, and run by plain node. Arguments: the kit's folder, the root disk
-// driver, a pattern of points, and the names of actions; none: all. The last line is the counts, as JSON.
+// driver, a pattern of points, and what is done at them in which actions, as `kill:create` or `fail:delete --force`; none:
+// all. The last line is the counts, as JSON.
 import { crashActions } from './support/actions.ts';
 import { kitAt } from './support/place.ts';
-import { describePoint } from './support/points.ts';
+import { describePoint, isCommand } from './support/points.ts';
 import { CrashRun } from './support/run.ts';
 
-const [kit = '', rootfs = '', pattern = '', ...names] = process.argv.slice(2);
+const [kit = '', rootfs = '', pattern = '', ...chosen] = process.argv.slice(2);
 
 /** They touch no root disk, and what runs in here is slow. */
 const without = ['nat', 'tap-pool', 'ssh', 'work-disk'];
@@ -14,11 +15,16 @@ const pollMs = 60;
 
 const run = new CrashRun({ kit: kitAt(kit), rootfs, without, pollMs, keepsVm: true });
 for (const action of crashActions) {
-  if (names.length > 0 && !names.includes(action.name)) continue;
-  const chosen = (await run.points(action)).filter(({ name }) => new RegExp(pattern).test(name));
-  for (const point of chosen) {
+  const isChosen = (what: string): boolean =>
+    chosen.length === 0 || chosen.includes(`${what}:${action.name}`);
+  if (!isChosen('kill') && !isChosen('fail')) continue;
+  for (const point of await run.points(action)) {
+    const isKilled = isChosen('kill');
+    const isFailed = isChosen('fail') && isCommand(point);
+    if (!new RegExp(pattern).test(point.name) || !(isKilled || isFailed)) continue;
     const began = performance.now();
-    await run.killAt(action, point);
+    if (isKilled) await run.killAt(action, point);
+    if (isFailed) await run.failAt(action, point);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     process.stdout.write(`${action.name}: ${describePoint(point)} (${seconds} s)\n`);
   }

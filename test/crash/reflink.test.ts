@@ -10,7 +10,7 @@ import { saveCounts } from './support/totals.ts';
 
 describeUnless(
   firstOf(cannotCrash, needsTools('mkfs.xfs', 'losetup')),
-  'a daemon that is killed, root disks by reflink',
+  'a daemon that is killed, or whose commands fail, root disks by reflink',
   () => {
     let disk: MountedFileSystem;
     let run: CrashRun;
@@ -30,8 +30,11 @@ describeUnless(
       '$name',
       async ({ action }) => {
         const before = run.counts.leaks.length;
-        for (const point of await run.points(action))
-          if (diskPoints.test(point.name)) await run.killAt(action, point);
+        for (const point of await run.points(action)) {
+          if (!diskPoints.test(point.name)) continue;
+          await run.killAt(action, point);
+          await run.failAt(action, point);
+        }
         expect(run.counts.leaks.slice(before)).toEqual([]);
       },
     );

@@ -8,30 +8,37 @@ import { stage } from './support/stage.ts';
 const temporary = `${stage.mountPoint}/tmp`;
 
 /**
- * For two hosts at once, of one CPU each, which take about as long. `delete --force`, whose points are those of kill and of
- * delete, is for by hand: the time of all tests together has no room for it.
+ * For two hosts at once, of one CPU each, which take about as long. The points of kill are those of stop, and the ones of
+ * `delete --force` those of stop and delete: they are for by hand, as the time of all tests together has no room for them.
  */
 const halves = [
-  ['create', 'start', 'delete'],
-  ['stop', 'kill'],
+  ['kill:create', 'kill:start', 'kill:delete'],
+  ['kill:stop', 'fail:create', 'fail:start', 'fail:stop'],
 ];
 
-describe('a daemon that is killed, root disks by dm-snapshot', () => {
-  const names = halves.map((actions) => ({ actions, name: actions.join(', ') }));
-  it.concurrent.each(names)('leaves no loop and no target behind: $name', async ({ actions }) => {
-    await using host = await bootTestHost({
-      disks: [{ path: inject('stageDisk'), mountPoint: stage.mountPoint }],
-    });
-    await host.ok(['mkdir', '-p', temporary]);
-    const program = `${stage.programs}/inside.mjs`;
-    const told = await host.ok(
-      ['node', program, stage.kit, 'dm-snapshot', diskPoints.source, ...actions],
-      { env: { HOME: stage.home, TMPDIR: temporary }, timeoutMs: 1_700_000 },
-    );
-    console.log(told);
-    const counts = JSON.parse(told.split('\n').at(-1) ?? '') as CrashCounts;
-    await saveCounts(inject('crashCounts'), `dm-snapshot-${actions.join('-')}`, counts);
-    expect(counts.leaks).toEqual([]);
-    expect(counts.kills).toBeGreaterThan(0);
-  });
+describe('a daemon that is killed, or whose commands fail, root disks by dm-snapshot', () => {
+  const named = halves.map((what) => ({ what, name: what.join(', ') }));
+  it.concurrent.each(named)(
+    'leaves no loop and no target behind: $name',
+    async ({ what, name }) => {
+      await using host = await bootTestHost({
+        disks: [{ path: inject('stageDisk'), mountPoint: stage.mountPoint }],
+      });
+      await host.ok(['mkdir', '-p', temporary]);
+      const program = `${stage.programs}/inside.mjs`;
+      const told = await host.ok(
+        ['node', program, stage.kit, 'dm-snapshot', diskPoints.source, ...what],
+        { env: { HOME: stage.home, TMPDIR: temporary }, timeoutMs: 1_700_000 },
+      );
+      console.log(told);
+      const counts = JSON.parse(told.split('\n').at(-1) ?? '') as CrashCounts;
+      await saveCounts(
+        inject('crashCounts'),
+        `dm-snapshot-${name.replaceAll(/\W+/g, '-')}`,
+        counts,
+      );
+      expect(counts.leaks).toEqual([]);
+      expect(counts.kills).toBeGreaterThan(0);
+    },
+  );
 });

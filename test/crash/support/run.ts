@@ -105,7 +105,8 @@ export class CrashRun {
     try {
       await this.#prepare(world, action);
       if (!(await each.run(world))) this.counts.leaks.push(`${each.name}: the point did not come`);
-      const keepsVm = this.#options.keepsVm === true && action.leavesVm === true;
+      // What a failed operation could not undo is to go with the VM.
+      const keepsVm = this.#options.keepsVm === true && action.leavesVm === true && !each.mayFail;
       if (keepsVm) await this.#note(each.name, await world.problems(each.mayFail));
       else await this.#settle(world, each.name, action, each.mayFail);
     } catch (error) {
