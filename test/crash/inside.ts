@@ -7,6 +7,9 @@ import { describePoint, isCommand } from './support/points.ts';
 import { CrashRun } from './support/run.ts';
 
 const [kit = '', rootfs = '', pattern = '', ...chosen] = process.argv.slice(2);
+const known = crashActions.flatMap(({ name }) => [`kill:${name}`, `fail:${name}`]);
+const unknown = chosen.filter((each) => !known.includes(each));
+if (unknown.length > 0) throw new Error(`no ${unknown.join(', ')}; there are ${known.join(', ')}`);
 
 /** They touch no root disk, and what runs in here is slow. */
 const without = ['nat', 'tap-pool', 'ssh', 'work-disk'];

@@ -40,6 +40,7 @@ describe('a daemon that is killed, or whose commands fail, root disks by dm-snap
       );
       expect(counts.leaks).toEqual([]);
       expect(counts.kills).toBeGreaterThan(0);
+      expect(counts.failures).toBeGreaterThan(0);
     },
   );
 });

@@ -107,7 +107,7 @@ export class CrashRun {
       if (!(await each.run(world))) this.counts.leaks.push(`${each.name}: the point did not come`);
       // What a failed operation could not undo is to go with the VM.
       const keepsVm = this.#options.keepsVm === true && action.leavesVm === true && !each.mayFail;
-      if (keepsVm) await this.#note(each.name, await world.problems(each.mayFail));
+      if (keepsVm) await this.#note(each.name, await world.problems());
       else await this.#settle(world, each.name, action, each.mayFail);
     } catch (error) {
       this.counts.leaks.push(
