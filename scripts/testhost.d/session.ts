@@ -128,13 +128,11 @@ export class Session {
 
   #codeOf(channel: ClientChannel, late?: AbortSignal): Promise<number> {
     return new Promise((resolve, reject) => {
-      let code: number | undefined;
-      channel.on('exit', (exitCode: number | null, signal?: string) => {
-        code = exitCode ?? 128 + signalNumber(signal ?? '');
-      });
-      channel.once('close', () => {
+      // Not 'exit': of a command that ends at once it is over before anyone can listen. 'close' waits until
+      // the output was read, and has what 'exit' had, or nothing where the connection broke.
+      channel.once('close', (code?: number | null, signal = '') => {
         if (code === undefined) reject(new Error('the test host went away'));
-        else resolve(code);
+        else resolve(code ?? 128 + signalNumber(signal));
       });
       late?.addEventListener('abort', () => {
         channel.destroy();
