@@ -5,11 +5,13 @@ import { BangerError } from '../errors.ts';
 import type { Kernel } from '../kernel.ts';
 import { countUse } from './count-use.ts';
 import { installErrorHandlers } from './errors.ts';
+import { recoveredVm } from './recovered-vm.ts';
 import { actionRoutes } from './routes/actions.ts';
 import { copyRoute } from './routes/copy.ts';
 import { daemonRoutes, type DaemonFacts } from './routes/daemon.ts';
 import { execRoute } from './routes/exec.ts';
 import { healthRoute } from './routes/health.ts';
+import { leaseRoute } from './routes/lease.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { vmRoutes } from './routes/vms.ts';
 
@@ -61,6 +63,7 @@ export const serveApi = async (kernel: Kernel, facts: DaemonFacts): Promise<ApiS
   if (raw === undefined) throw new Error('fastify has made no server');
   countUse(server, raw, kernel);
   vmRoutes(server, kernel);
+  leaseRoute(server, (name) => recoveredVm(kernel, name), kernel.lifecycle.leases);
   healthRoute(server, kernel);
   copyRoute(server, kernel);
   operationRoutes(server, kernel);

@@ -5,6 +5,7 @@ import type { OperationContext } from '../../operation/context.ts';
 import type { Vm, VmRepository } from '../../vm/repository.ts';
 import type { ActionInfo, Operation } from '../contract/types.ts';
 import { parseInput } from '../errors.ts';
+import { whenClosed } from '../when-closed.ts';
 
 const nothing = (): void => undefined;
 
@@ -51,7 +52,7 @@ export const actionRoutes = (server: FastifyInstance, kernel: Kernel): void => {
       }
       // The client that goes away wants no answer any more.
       const gone = new AbortController();
-      request.raw.socket.once('close', () => {
+      whenClosed(request.raw.socket, () => {
         gone.abort(new BangerError('OPERATION_CANCELLED', 'the client is gone'));
       });
       const context: OperationContext = {

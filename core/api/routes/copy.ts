@@ -4,6 +4,7 @@ import type { Kernel } from '../../kernel.ts';
 import { runningGuest } from '../../lifecycle/guest-of.ts';
 import { copyRequest } from '../contract/schemas.ts';
 import { parseInput } from '../errors.ts';
+import { recoveredVm } from '../recovered-vm.ts';
 import { vmSummary } from '../view.ts';
 
 interface Named {
@@ -12,12 +13,10 @@ interface Named {
 
 /** Files in and out, as an operation that takes no turn: a VM takes any number at once. */
 export const copyRoute = (server: FastifyInstance, kernel: Kernel): void => {
-  const { vms, recovery, registry, operations } = kernel;
+  const { registry, operations } = kernel;
 
   server.post<Named>('/v1/vms/:name/copy', async (request, reply) => {
-    const { name } = request.params;
-    await recovery.of(vms.get(name).id);
-    const vm = vms.get(name);
+    const vm = await recoveredVm(kernel, request.params.name);
     const input = parseInput(copyRequest, request.body);
     const guest = runningGuest(registry, vm);
     const { operation } = operations.begin({ kind: 'copy', vm }, async (running) => {

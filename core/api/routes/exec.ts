@@ -16,6 +16,8 @@ import {
 } from '../contract/exec-frames.ts';
 import { execRequest } from '../contract/schemas.ts';
 import { parseInput, statusOf } from '../errors.ts';
+import { recoveredVm } from '../recovered-vm.ts';
+import { whenClosed } from '../when-closed.ts';
 
 const route = /^\/v1\/vms\/([^/]+)\/exec$/;
 
@@ -95,13 +97,11 @@ export const execRoute = (
     head: Buffer,
     name: string,
   ): Promise<void> => {
-    const { vms, recovery, registry } = kernel;
-    await recovery.of(vms.get(name).id);
-    const vm = vms.get(name);
-    const guest = runningGuest(registry, vm);
+    const vm = await recoveredVm(kernel, name);
+    const guest = runningGuest(kernel.registry, vm);
     const input = parseInput(execRequest, readRequest(request));
     const gone = new AbortController();
-    socket.once('close', () => {
+    whenClosed(socket, () => {
       gone.abort(new BangerError('OPERATION_CANCELLED', 'the client is gone'));
     });
     const send: Send = async (type, body) => {

@@ -6,6 +6,7 @@ import { guestOf } from '../../lifecycle/guest-of.ts';
 import type { Guest, GuestHealth, GuestStats } from '../../plugin-api/services/guest.ts';
 import type { Vm } from '../../vm/repository.ts';
 import type { VmHealth } from '../contract/types.ts';
+import { recoveredVm } from '../recovered-vm.ts';
 
 /** How long the agent may take over two short questions, milliseconds: an emulated guest that is busy is slow. */
 const answerMs = 5_000;
@@ -79,9 +80,7 @@ const healthOf = async (kernel: Kernel, vm: Vm): Promise<VmHealth> => {
 };
 
 export const healthRoute = (server: FastifyInstance, kernel: Kernel): void => {
-  server.get<{ Params: { name: string } }>('/v1/vms/:name/health', async (request) => {
-    const { vms, recovery } = kernel;
-    await recovery.of(vms.get(request.params.name).id);
-    return healthOf(kernel, vms.get(request.params.name));
-  });
+  server.get<{ Params: { name: string } }>('/v1/vms/:name/health', async (request) =>
+    healthOf(kernel, await recoveredVm(kernel, request.params.name)),
+  );
 };

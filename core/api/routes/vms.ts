@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import { BangerError } from '../../errors.ts';
 import type { Kernel } from '../../kernel.ts';
 import type { Vm } from '../../vm/repository.ts';
 import { createVm, deleteVm, setVm } from '../contract/schemas.ts';
 import type { Operation } from '../contract/types.ts';
 import { parseInput } from '../errors.ts';
+import { recoveredVm } from '../recovered-vm.ts';
 import { vmDetails, vmListed, vmSummary } from '../view.ts';
 
 interface Named {
@@ -14,11 +14,7 @@ interface Named {
 export const vmRoutes = (server: FastifyInstance, kernel: Kernel): void => {
   const { vms, lifecycle, recovery } = kernel;
 
-  /** The VM, once its recovery is through. */
-  const find = async (name: string): Promise<Vm> => {
-    await recovery.of(vms.get(name).id);
-    return vms.get(name);
-  };
+  const find = (name: string): Promise<Vm> => recoveredVm(kernel, name);
 
   const answer = (
     reply: FastifyReply,
@@ -85,15 +81,4 @@ export const vmRoutes = (server: FastifyInstance, kernel: Kernel): void => {
       return answer(reply, await lifecycle.delete(id, force), id);
     },
   );
-
-  server.get<Named>('/v1/vms/:name/lease', async (request, reply) => {
-    const vm = await find(request.params.name);
-    if (!vm.ephemeral)
-      throw new BangerError('INPUT_INVALID', `VM '${vm.name}' is not ephemeral; it needs no lease`);
-    reply.hijack();
-    const release = lifecycle.leases.take(vm.id);
-    reply.raw.writeHead(200, { 'content-type': 'application/octet-stream' });
-    reply.raw.flushHeaders();
-    request.raw.socket.once('close', release);
-  });
 };
