@@ -54,7 +54,10 @@ require.cache[bundle] = module;
 const load = script.runInThisContext() as Bundle;
 load(module.exports, require, module, bundle, dist, pathToFileURL(bundle).href);
 const program = module.exports as { readonly main: typeof main };
-program.main((url) => import(url));
+const { cachedDataRejected } = script;
+const codeCache =
+  cachedDataRejected === undefined ? 'none' : cachedDataRejected ? 'rejected' : 'used';
+program.main((url) => import(url), codeCache);
 
 if (process.env['BANGER_WRITE_CODE_CACHE'] === '1')
   process.on('exit', () => {

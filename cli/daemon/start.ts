@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import type { Paths } from '../../core/config/paths.ts';
 import { messageOf, type ErrorBody } from '../../core/errors.ts';
 import { CliError, codeOf, errorOf } from '../error.ts';
+import { daemonNodeFlags } from './node-flags.ts';
 import { poll } from './poll.ts';
 
 /** Generous: a daemon on an emulated machine takes ten times as long as elsewhere. */
@@ -65,13 +66,6 @@ const openStartLog = (stateDirectory: string): StartLog => {
   }
 };
 
-/**
- * A daemon that sits idle for days is to be small: V8's young generation otherwise grows to 16 MiB a half with
- * each burst of starts, and glibc keeps an arena a thread. After some forty starts (scripts/bench):
- * 106 MiB resident instead of 138. --optimize-for-size would save 6 more, and costs time in each start.
- */
-const thrifty = ['--max-semi-space-size=2'];
-
 /** Of its own session, so that neither Ctrl-C nor the end of this terminal reaches it. */
 const launch = (logPath: string, env: NodeJS.ProcessEnv): { exit: string | undefined } => {
   const absolute = folderVariables.flatMap((name) => {
@@ -81,9 +75,10 @@ const launch = (logPath: string, env: NodeJS.ProcessEnv): { exit: string | undef
   const log = openSync(logPath, 'a', 0o600);
   const state: { exit: string | undefined } = { exit: undefined };
   try {
-    const child = spawn(process.execPath, [...thrifty, join(__dirname, 'daemon.js')], {
+    const child = spawn(process.execPath, [...daemonNodeFlags, join(__dirname, 'daemon.js')], {
       cwd: '/',
       detached: true,
+      // glibc keeps an arena a thread.
       env: { ...env, MALLOC_ARENA_MAX: '2', ...Object.fromEntries(absolute) },
       stdio: ['ignore', log, log],
     });

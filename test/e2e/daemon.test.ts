@@ -1,4 +1,4 @@
-import { access, stat } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { leftovers, tracesOf } from './support/leftovers.ts';
@@ -21,6 +21,12 @@ describe('a daemon that ends while a VM runs', () => {
     expect((await stat(world.socketPath)).mode & 0o777).toBe(0o600);
     expect((await stat(world.runtimeDirectory)).mode & 0o077).toBe(0);
     expect((await stat(world.stateDirectory)).mode & 0o077).toBe(0);
+  });
+
+  it('runs from the compiled code that the build made', async () => {
+    const log = await readFile(join(world.stateDirectory, 'daemon.log'), 'utf8');
+    // V8 takes what was compiled under the very flags that the daemon has.
+    expect(log).toMatch(/"codeCache":"used".*"daemon is up"/);
   });
 
   it('is followed by one that adopts the VM, when it was killed', async () => {

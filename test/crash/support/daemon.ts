@@ -9,6 +9,7 @@ import type {
   Operation,
   VmDetails,
 } from '../../../core/api/contract/types.ts';
+import { daemonNodeFlags } from '../../../cli/daemon/node-flags.ts';
 import { pollUntil } from '../../e2e/support/poll.ts';
 
 export interface DaemonPlace {
@@ -60,6 +61,7 @@ export class CrashDaemon {
     const [file, ...args] = [
       ...(place.seeing ?? []),
       process.execPath,
+      ...daemonNodeFlags,
       '--import',
       place.preload,
       join(place.product, 'dist', 'daemon.js'),

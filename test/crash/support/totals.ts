@@ -21,7 +21,7 @@ export const saveCounts = (folder: string, name: string, counts: CrashCounts): P
 
 /**
  * Compiled code of all that a VM takes, where the build has that of a daemon without any: hundreds of daemons compile
- * it no more. None of V8's flags is theirs, and with others it would be thrown away.
+ * it no more. These have the flags of one that the CLI starts, so that it is of use to those, too.
  */
 const compile = async (kit: CrashKit): Promise<void> => {
   await rm(join(kit.product, 'dist', 'daemon.cache'), { force: true });
