@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   BangerError,
+  deadlineSignal,
   messageOf,
   type AgentChannel,
   type ExecOptions,
@@ -14,6 +15,7 @@ import { AgentError } from './agent-error.ts';
 import { readAgentLog } from './agent-log.ts';
 import { listenForGuest } from './announcement.ts';
 import { chardev, firecrackerVsock, type Connect } from './connect.ts';
+import { endEarlierSession } from './end-earlier.ts';
 import { ConnectionPool } from './pool.ts';
 import type { Session } from './session.ts';
 
@@ -124,6 +126,9 @@ const vsockStreams = 8;
 /** wire.h. */
 const vsockPort = 1024;
 
+/** How long a command may take to die, milliseconds: the agent kills after 2 s, and takes 2 to see that nobody is there. */
+const endEarlierMs = 5_000;
+
 const connectors = (channel: AgentChannel | undefined): readonly Connect[] => {
   if (channel === undefined)
     throw new BangerError('VM_NOT_RUNNING', 'the VM has no VMM that leads to its agent');
@@ -160,6 +165,30 @@ export class ConnectedGuests implements Guests {
       this.disconnect(vm);
       throw error;
     }
+  }
+
+  /** As `connect`, to a guest that an earlier daemon had commands in: none of them goes on then. */
+  async reconnect(
+    vm: { readonly id: string; readonly name: string },
+    channel: AgentChannel | undefined,
+    deadlineMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.disconnect(vm);
+    // A connection to vsock has ended with that daemon, and the guest knows.
+    if (channel?.kind === 'ports') {
+      const either = deadlineSignal(endEarlierMs, signal);
+      const ends = connectors(channel).map((port) => endEarlierSession(port, either));
+      for (const end of await Promise.allSettled(ends)) {
+        if (end.status === 'fulfilled') continue;
+        const err: unknown = end.reason;
+        this.#log.warn(
+          { vm: vm.name, err },
+          'a command of an earlier daemon may go on for a moment',
+        );
+      }
+    }
+    await this.connect(vm, channel, deadlineMs, signal);
   }
 
   disconnect(vm: { readonly id: string }): void {

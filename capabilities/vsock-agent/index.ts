@@ -50,11 +50,7 @@ export const vsockAgentCapability = defineCapability({
       known.catch(() => bases.delete(key));
       return known;
     };
-    const connect = (
-      vm: { readonly id: string; readonly name: string },
-      signal: AbortSignal,
-    ): Promise<void> =>
-      guests.connect(vm, services.channels.agent(vm), config.ready_timeout * 1000, signal);
+    const deadlineMs = config.ready_timeout * 1000;
 
     return {
       provides: [provide(GuestsRef, guests)],
@@ -81,8 +77,10 @@ export const vsockAgentCapability = defineCapability({
         machine.initrd = path;
       },
 
-      postStart: ({ vm, signal }) => connect(vm, signal),
-      resume: ({ vm, signal }) => connect(vm, signal),
+      postStart: ({ vm, signal }) =>
+        guests.connect(vm, services.channels.agent(vm), deadlineMs, signal),
+      resume: ({ vm, signal }) =>
+        guests.reconnect(vm, services.channels.agent(vm), deadlineMs, signal),
       exited: ({ vm }) => {
         guests.disconnect(vm);
         return Promise.resolve();

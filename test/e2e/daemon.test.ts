@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import { access, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { leftovers, tracesOf } from './support/leftovers.ts';
+import { pollUntil } from './support/poll.ts';
 import { becomeOtherBuild, copyProduct } from './support/product.ts';
 import { runProgram } from './support/run-program.ts';
 import { createWorld, type World } from './support/world.ts';
@@ -36,6 +38,21 @@ describe('a daemon that ends while a VM runs', () => {
     const after = await world.status();
     expect(after.pid).not.toBe(before.pid);
     expect(after).toMatchObject({ instance: before.instance, vmsRunning: 1 });
+  });
+
+  it('has no command of the killed one go on when the next one answers, on whichever stream', async () => {
+    const scripts = ['first', 'second', 'third'].map((name) => `echo $$ > ${name}; sleep 1000`);
+    const ended = scripts.map((script) =>
+      once(world.cliSpawn(['vm', 'exec', '-n', 'stays', '--', 'sh', '-c', script]), 'exit'),
+    );
+    const pids = 'cat first second third 2>/dev/null || true';
+    await pollUntil('three commands', 60_000, async () =>
+      /^\d+\n\d+\n\d+$/.test(await world.guest('stays', pids)) ? true : undefined,
+    );
+    await world.killDaemon();
+    await Promise.all(ended);
+    const alive = 'for pid in $(cat first second third); do ls -d /proc/$pid; done; true';
+    expect(await world.guest('stays', alive)).toBe('');
   });
 
   it('says that the VM keeps running, when it is stopped', async () => {

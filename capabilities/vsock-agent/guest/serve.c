@@ -26,13 +26,13 @@ static void handle(struct server *server, const struct frame *frame) {
   if (frame->type == FRAME_OPEN && !all) {
     session_open(server, frame->id, body, frame->size);
   } else if (frame->type == FRAME_CLOSE && !ours) {
-    // Nothing under this id any more, or (zero) whatever an earlier client has left.
-    if (all) session_close(server, false);
-    link_send(&server->link, frame->id, FRAME_CLOSED, NULL, 0);
+    // Whatever an earlier client has left (zero), or nothing under this id any more.
+    if (all) session_close(server, nobody);
+    else link_send(&server->link, frame->id, FRAME_CLOSED, NULL, 0);
   } else if (!ours) {
     return;
   } else if (frame->type == FRAME_CLOSE) {
-    session_close(server, true);
+    session_close(server, session->id);
   } else if (frame->type == FRAME_STDIN) {
     session_input(server, body, frame->size);
   } else if (frame->type == FRAME_STDIN_EOF) {
@@ -90,7 +90,7 @@ static int loop(struct server *server, int children) {
   for (;;) {
     bool more = take_frames(server);
     int64_t gone_at = link_deadline(&server->link);
-    if (server->link.state != LINK_UP) session_close(server, false);
+    if (server->link.state != LINK_UP) session_close(server, NULL);
     more |= session_pump(server);
     int64_t deadline = earlier(gone_at, reaper_run(&server->reaper, &server->link));
     // What went made room for what had to wait.

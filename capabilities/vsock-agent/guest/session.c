@@ -155,7 +155,7 @@ static void open_identify(struct server *server, const uint8_t *id) {
 }
 
 void session_open(struct server *server, const uint8_t *id, const uint8_t *body, size_t size) {
-  session_close(server, false);
+  session_close(server, NULL);
   const char *problem;
   if (!parse_request(&server->request, body, size, &problem))
     return send_error(server, id, problem, 0);
@@ -190,11 +190,11 @@ void session_open(struct server *server, const uint8_t *id, const uint8_t *body,
   }
 }
 
-void session_close(struct server *server, bool answer) {
+void session_close(struct server *server, const uint8_t *answer) {
   struct session *session = &server->session;
   bool running = session->kind == SESSION_EXEC && !session->exited;
-  if (running) reaper_end(&server->reaper, session->pid, answer ? session->id : NULL);
-  else if (answer) link_send(&server->link, session->id, FRAME_CLOSED, NULL, 0);
+  if (running) reaper_end(&server->reaper, session->pid, answer);
+  else if (answer) link_send(&server->link, answer, FRAME_CLOSED, NULL, 0);
   if (session->kind == SESSION_PUT) upload_abort(&session->upload);
   finish(session);
 }
@@ -220,7 +220,7 @@ void session_input(struct server *server, const uint8_t *body, size_t size) {
   if (session->kind != SESSION_EXEC) return;
   if (session->input_end || size > STDIN_WINDOW - session->input_size) {
     send_error(server, session->id, "more stdin than the window allows, or after its end", 0);
-    return session_close(server, false);
+    return session_close(server, NULL);
   }
   size_t at = (session->input_at + session->input_size) % STDIN_WINDOW;
   size_t first = size < STDIN_WINDOW - at ? size : STDIN_WINDOW - at;

@@ -55,8 +55,8 @@ void session_input_end(struct server *server);
 void session_signal(struct session *session, int number);
 void session_resize(struct session *session, uint16_t rows, uint16_t cols);
 
-// Ends it. `answer`: CLOSED is sent once the command is dead.
-void session_close(struct server *server, bool answer);
+// Ends it. CLOSED is sent under the id `answer`, where it is not NULL, once the command is dead.
+void session_close(struct server *server, const uint8_t *answer);
 void session_exited(struct session *session, int status);
 
 // Moves bytes and ends the session where it is done. True: it could go on without waiting.
