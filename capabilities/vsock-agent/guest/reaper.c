@@ -39,10 +39,13 @@ int64_t reaper_run(struct reaper *reaper, struct link *link) {
   for (size_t i = 0; i < reaper->count;) {
     struct ending *ending = &reaper->list[i];
     if (ending->pid == 0) {
-      if (ending->answer && link->state == LINK_UP) {
-        if (!link_room(link, 1)) return next;
-        link_send(link, ending->id, FRAME_CLOSED, NULL, 0);
+      bool answers = ending->answer && link->state == LINK_UP;
+      // Others may have to be killed meanwhile.
+      if (answers && !link_room(link, 1)) {
+        i++;
+        continue;
       }
+      if (answers) link_send(link, ending->id, FRAME_CLOSED, NULL, 0);
       drop(reaper, i);
       continue;
     }

@@ -32,6 +32,9 @@ enum step {
   STEPS,
 };
 
+// As many as a host of the input's may open; more of them would only meet more seldom.
+enum { SESSIONS = 4 };
+
 struct host {
   const uint8_t *data;
   size_t size;
@@ -137,13 +140,13 @@ static void step(void) {
       break;
     }
     case STEP_FRAME: {
-      uint8_t session = next() % 4, type = next();
+      uint8_t session = next() % SESSIONS, type = next();
       size_t n = take(&data, next());
       send_frame(session, type, data, n);
       break;
     }
     case STEP_FILL: {
-      uint8_t session = next() % 4, type = next();
+      uint8_t session = next() % SESSIONS, type = next();
       size_t n = next();
       memset(fill, 'x', sizeof fill);
       send_frame(session, type, fill, n < 0xf0 ? n : sizeof fill);
@@ -170,6 +173,8 @@ static void leave(void) {
     drain();
     send_bytes(zero, 1);
     send_frame(0, FRAME_CLOSE, NULL, 0);
+    // Answered at once, where that of what runs waits for its end: no step has this session.
+    send_frame(SESSIONS, FRAME_CLOSE, NULL, 0);
     host.leaving = true;
     return;
   }
