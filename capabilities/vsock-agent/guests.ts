@@ -17,7 +17,7 @@ import { listenForGuest } from './announcement.ts';
 import { chardev, firecrackerVsock, type Connect } from './connect.ts';
 import { endEarlierSession } from './end-earlier.ts';
 import { ConnectionPool } from './pool.ts';
-import type { Session } from './session.ts';
+import { CLOSE_DEADLINE_MS, type Session } from './session.ts';
 
 /** As much as Linux's generator takes for a whole seed: BLAKE2S_HASH_SIZE in drivers/char/random.c. */
 const entropyBytes = 32;
@@ -126,9 +126,6 @@ const vsockStreams = 8;
 /** wire.h. */
 const vsockPort = 1024;
 
-/** How long a command may take to die, milliseconds: the agent kills after 2 s, and takes 2 to see that nobody is there. */
-const endEarlierMs = 5_000;
-
 const connectors = (channel: AgentChannel | undefined): readonly Connect[] => {
   if (channel === undefined)
     throw new BangerError('VM_NOT_RUNNING', 'the VM has no VMM that leads to its agent');
@@ -167,28 +164,22 @@ export class ConnectedGuests implements Guests {
     }
   }
 
-  /** As `connect`, to a guest that an earlier daemon had commands in: none of them goes on then. */
-  async reconnect(
+  /** Ends the commands that an earlier daemon had in a guest. What a guest does not confirm in time goes to the log. */
+  async endEarlier(
     vm: { readonly id: string; readonly name: string },
     channel: AgentChannel | undefined,
-    deadlineMs: number,
     signal: AbortSignal,
   ): Promise<void> {
-    this.disconnect(vm);
     // A connection to vsock has ended with that daemon, and the guest knows.
-    if (channel?.kind === 'ports') {
-      const either = deadlineSignal(endEarlierMs, signal);
-      const ends = connectors(channel).map((port) => endEarlierSession(port, either));
-      for (const end of await Promise.allSettled(ends)) {
-        if (end.status === 'fulfilled') continue;
-        const err: unknown = end.reason;
-        this.#log.warn(
-          { vm: vm.name, err },
-          'a command of an earlier daemon may go on for a moment',
-        );
-      }
+    if (channel?.kind !== 'ports') return;
+    this.disconnect(vm); // a port has one client
+    const either = deadlineSignal(CLOSE_DEADLINE_MS, signal);
+    const ends = connectors(channel).map((port) => endEarlierSession(port, either));
+    for (const end of await Promise.allSettled(ends)) {
+      if (end.status === 'fulfilled') continue;
+      const err: unknown = end.reason;
+      this.#log.warn({ vm: vm.name, err }, 'a command of an earlier daemon may go on for a moment');
     }
-    await this.connect(vm, channel, deadlineMs, signal);
   }
 
   disconnect(vm: { readonly id: string }): void {

@@ -50,7 +50,11 @@ export const vsockAgentCapability = defineCapability({
       known.catch(() => bases.delete(key));
       return known;
     };
-    const deadlineMs = config.ready_timeout * 1000;
+    const connect = (
+      vm: { readonly id: string; readonly name: string },
+      signal: AbortSignal,
+    ): Promise<void> =>
+      guests.connect(vm, services.channels.agent(vm), config.ready_timeout * 1000, signal);
 
     return {
       provides: [provide(GuestsRef, guests)],
@@ -77,10 +81,11 @@ export const vsockAgentCapability = defineCapability({
         machine.initrd = path;
       },
 
-      postStart: ({ vm, signal }) =>
-        guests.connect(vm, services.channels.agent(vm), deadlineMs, signal),
-      resume: ({ vm, signal }) =>
-        guests.reconnect(vm, services.channels.agent(vm), deadlineMs, signal),
+      postStart: ({ vm, signal }) => connect(vm, signal),
+      resume: async ({ vm, signal }) => {
+        await guests.endEarlier(vm, services.channels.agent(vm), signal);
+        await connect(vm, signal);
+      },
       exited: ({ vm }) => {
         guests.disconnect(vm);
         return Promise.resolve();

@@ -7,7 +7,7 @@ import { BODY_MAX, FrameType, ID_SIZE, type Frame } from './frames.ts';
 import { StdinWindow } from './stdin-window.ts';
 
 /** How long the guest has to answer CLOSE; it takes 2 s to kill what ignores a hang-up. */
-const CLOSE_DEADLINE_MS = 5_000;
+export const CLOSE_DEADLINE_MS = 5_000;
 
 export type Sink = (data: Buffer) => void | Promise<void>;
 
