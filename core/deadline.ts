@@ -26,3 +26,16 @@ export const deadlineSignal = (
   if (aborted !== undefined) end(aborted.reason);
   return controller.signal;
 };
+
+/** The promise's own outcome, or the signal's reason, whichever comes first. */
+export const within = <T>(signal: AbortSignal, promise: Promise<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+    };
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => {
+      signal.removeEventListener('abort', onAbort);
+    });
+  });

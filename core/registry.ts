@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Capability, Change, ErasedAction, Handlers, Provided } from './capability.ts';
-import { deadlineSignal } from './deadline.ts';
+import { deadlineSignal, within } from './deadline.ts';
 import { BangerError, messageOf } from './errors.ts';
 import type { Executor } from './host/executor.ts';
 import type { Host, Instance } from './host/host.ts';
@@ -331,16 +331,3 @@ export const named = (each: Installed, where: string, error: unknown): unknown =
     { cause: error },
   );
 };
-
-/** The promise's own outcome, or the signal's reason, whichever comes first. */
-export const within = <T>(signal: AbortSignal, promise: Promise<T>): Promise<T> =>
-  new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
-    };
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => {
-      signal.removeEventListener('abort', onAbort);
-    });
-  });

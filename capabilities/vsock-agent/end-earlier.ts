@@ -1,3 +1,4 @@
+import { within } from '../../core/plugin-api/index.ts';
 import type { Connect } from './connect.ts';
 import { Connection } from './connection.ts';
 import { FrameType, NOBODY } from './frames.ts';
@@ -10,11 +11,7 @@ export const endEarlierSession = async (connect: Connect, signal: AbortSignal): 
   // That it asks for this by itself is the protocol.
   const connection = new Connection(await connect(signal));
   try {
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => {
-        reject(signal.reason as Error);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
+    const closed = new Promise<void>((resolve, reject) => {
       connection.attach({
         id: NOBODY,
         onFrame: ({ type }) => {
@@ -23,6 +20,7 @@ export const endEarlierSession = async (connect: Connect, signal: AbortSignal): 
         onLost: reject,
       });
     });
+    await within(signal, closed);
   } finally {
     connection.destroy();
   }

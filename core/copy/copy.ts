@@ -1,9 +1,9 @@
+import { within } from '../deadline.ts';
 import type { CopyRequest, CopyResult } from '../api/contract/types.ts';
 import { BangerError } from '../errors.ts';
 import { byteProgress } from '../operation/byte-progress.ts';
 import type { OperationContext } from '../operation/context.ts';
 import type { Guest } from '../plugin-api/services/guest.ts';
-import { within } from '../registry.ts';
 import { measureTree, packTree } from '../tar/pack-tree.ts';
 import { unpackTree } from '../tar/unpack-tree.ts';
 import { boundedNotes } from './notes.ts';

@@ -1,10 +1,9 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { CreateVm, Operation, SetVm } from '../api/contract/types.ts';
-import { deadlineSignal } from '../deadline.ts';
+import { deadlineSignal, within } from '../deadline.ts';
 import { BangerError, toBangerError } from '../errors.ts';
 import type { RunningOperation } from '../operation/operations.ts';
 import { ImagesRef } from '../plugin-api/services/images.ts';
-import { within } from '../registry.ts';
 import { isVmName, vmNameRule } from '../vm/name.ts';
 import { generateName } from '../vm/names.ts';
 import { isUp, type Vm } from '../vm/repository.ts';

@@ -1,9 +1,8 @@
-import { deadlineSignal } from '../deadline.ts';
+import { deadlineSignal, within } from '../deadline.ts';
 import { messageOf } from '../errors.ts';
 import type { VmOperation } from '../operation/context.ts';
 import type { RunningOperation } from '../operation/operations.ts';
 import { GuestsRef } from '../plugin-api/services/guest.ts';
-import { within } from '../registry.ts';
 import type { Vm } from '../vm/repository.ts';
 import type { LifecycleDeps } from './deps.ts';
 import { notClean, unwindRun } from './unwind.ts';

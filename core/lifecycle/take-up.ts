@@ -1,7 +1,6 @@
-import { deadlineSignal } from '../deadline.ts';
+import { deadlineSignal, within } from '../deadline.ts';
 import { toBangerError } from '../errors.ts';
 import type { VmOperation } from '../operation/context.ts';
-import { within } from '../registry.ts';
 import type { LifecycleDeps } from './deps.ts';
 
 /** How long a capability may take to resume its work for an adopted VM, milliseconds. */

@@ -3,7 +3,7 @@
  * nothing else. Plugins import it as `banger/plugin-api`.
  */
 export { z } from 'zod';
-export { deadlineSignal } from '../deadline.ts';
+export { deadlineSignal, within } from '../deadline.ts';
 export { BangerError, codeOf, messageOf, toBangerError } from '../errors.ts';
 export type { ErrorCode } from '../errors.ts';
 export { defineAction, defineCapability, provide, serviceRef } from '../capability.ts';
